@@ -329,7 +329,7 @@ def _node_lock(name: str, manifest: str, as_of: datetime | None = None) -> list[
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, MANIFEST).write_text(manifest)
             before = [f"--before={_zulu(as_of)}"] if as_of else []
-            _npm(node, folder, "install", "--package-lock-only", "--omit-lockfile-registry-resolved", *before, *_QUIETLY)
+            _npm_lock(node, folder, *before)
             _refused_by_npm(name, node, folder)
             tree = json.loads(Path(folder, TREE).read_text())
     except Failed as error:
@@ -352,6 +352,18 @@ def _node_lock(name: str, manifest: str, as_of: datetime | None = None) -> list[
         File(f"images/{name}/{TREE}", json.dumps(tree, indent=2, ensure_ascii=False) + "\n"),
         File(f"images/{name}/{MANIFEST}", manifest),  # the last: where it is, both are of one stanza
     ]
+
+
+def _npm_lock(node: Path, folder: str, *options: str) -> None:
+    """Write the lock. Where npm itself ends in the middle (10.9: "Cannot read properties of null (reading 'edgesOut')"), it is the peers that it
+    stumbles over: as before npm 7 it then takes those that are asked for and looks at no others, and `npm ci` says whether that will do."""
+    words = ("install", "--package-lock-only", "--omit-lockfile-registry-resolved", *options, *_QUIETLY)
+    try:
+        _npm(node, folder, *words)
+    except Failed as error:
+        if "Cannot read properties of" not in error.printed:
+            raise
+        _npm(node, folder, *words, "--legacy-peer-deps")
 
 
 def _npm(node: Path, folder: str, *words: str, patience: float = PATIENCE) -> str:

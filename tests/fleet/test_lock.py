@@ -279,6 +279,25 @@ def test_a_lock_is_installed_from_wheels_unless_building_is_allowed(tmp_path, mo
     assert packages.locked("old", sdist, "3.13", build=True).exists()
 
 
+def test_where_npm_itself_ends_over_peers_it_is_asked_to_leave_those(tmp_path, monkeypatch):
+    made = []
+
+    def npm(node, folder, *words):
+        made.append("--legacy-peer-deps" in words)
+        if not made[-1]:
+            raise Failed(["npm"], 1, said)
+
+    monkeypatch.setattr(lock, "_npm", npm)
+    said = "npm error Cannot read properties of null (reading 'edgesOut')\n"
+    lock._npm_lock(tmp_path, str(tmp_path))
+    assert made == [False, True]
+
+    said = "npm error code ERESOLVE\n"
+    with pytest.raises(Failed):
+        lock._npm_lock(tmp_path, str(tmp_path))
+    assert made == [False, True, False]
+
+
 def test_npm_s_reason_is_what_went_wrong_and_not_where_its_log_is():
     printed = "npm error code ETARGET\nnpm error notarget No matching version found for x@^9.\nnpm error A complete log of this run can be found in: /root/x.log\n"
 

@@ -189,6 +189,16 @@ def test_a_server_that_says_that_it_listens_and_does_not_answer_is_not_waited_fo
     assert seen.report["why_not"].endswith("of saying that it listens")
 
 
+def test_where_more_stands_is_no_reason_for_an_end():
+    words = [
+        "ValidationError: 1 validation error",
+        "  Value error, no credentials",
+        "    For further information visit https://errors.it.example",
+    ]
+
+    assert needs.last_words(seen(words=words, started=0.0)) == "Value error, no credentials"
+
+
 def test_who_only_counts_its_use_is_no_reason_for_an_end():
     counts = "ConnectionError: HTTPSConnectionPool(host='telemetry.it.example', port=443): Max retries exceeded"
 

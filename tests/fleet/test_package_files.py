@@ -178,6 +178,15 @@ def test_the_scripts_of_a_package_of_python_are_for_browsers_unless_it_starts_no
     assert package_files.variables("it").speaks_to == hosts
 
 
+def test_a_namespace_of_xml_is_nobody_that_is_asked(tmp_path, monkeypatch):
+    (tmp_path / "it.py").write_text(
+        "import httpx\nhttpx.get('https://api.site.io/v1')\nICAL = 'http://site.com/ns/ical/'\nCS = 'http://site.org/ns/'\n"
+    )
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py"])
+
+    assert package_files.variables("it").speaks_to == ["api.site.io"]
+
+
 def test_who_only_has_text_of_a_client_asks_nobody(tmp_path, monkeypatch):
     (tmp_path / "it.py").write_text("FOUND = {'x': 'import requests; requests.get()', 'y': 'https://api.old.io/'}\n")
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py"])

@@ -50,7 +50,7 @@ OWN_DOOR = re.compile(
 )
 # Of whoever runs it, builds it, looks at it, or talks with it elsewhere than at its input; and not of the server.
 NOT_FOR_IT = re.compile(
-    r"^(NODE_\w+|LD_\w+|BASH_ENV|PATH|HOME|USER|PWD|TZ|PORT|HOST|UV_\w+|NPM_\w+|PYTHON\w*|FASTMCP_\w+|DOCKER_\w+|XDG_\w+|GITHUB_ACTIONS|ACTIONS_\w+|HTTPS?_PROXY|NO_PROXY)$"
+    r"^(NODE_\w+|LD_\w+|BASH_ENV|PATH|HOME|USER|PWD|TZ|(LOCAL)?APPDATA|USERPROFILE|SYSTEMROOT|PORT|HOST|UV_\w+|NPM_\w+|PYTHON\w*|FASTMCP_\w+|DOCKER_\w+|XDG_\w+|GITHUB_ACTIONS|ACTIONS_\w+|HTTPS?_PROXY|NO_PROXY)$"
     r"|(^|_)(DEBUG|LOG|LOG_LEVEL|TESTS?|CI)(_|$)|MCP_(SERVER_)?(HOST|PORT|URL|PATH)$|(^|_)(EXTERNAL|PUBLIC)_URL$"
 )
 ANYBODYS = {

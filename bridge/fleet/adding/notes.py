@@ -24,6 +24,12 @@ SHORT = 8  # names in one line
 OF_A_CLIENT = re.compile(r"CLIENT|CREDENTIALS|OAUTH")  # of OAuth: with which a login begins
 LONGEST = 400  # characters of a line: the way out stands at its end
 RUNS_THERE = "let it run there, behind `mcp-bridge serve`, and add it by --url"
+# In the words of one that runs on another system than a container's.
+OF_ANOTHER_SYSTEM = re.compile(
+    r"\b(?:platform|linux|operating system)\b.{0,40}\b(?:not supported|unsupported)\b|\bunsupported (?:platform|operating system|os)\b"
+    r"|\bonly (?:supported|supports|runs|works|available)\b.{0,20}\b(?:windows|macos|darwin)\b",
+    re.IGNORECASE,
+)
 YES = {"-y", "--yes"}  # of npx
 STAND_IN = re.compile(rf"{findings.STAND_IN}|[\w-]+\.{re.escape(findings.PLACEHOLDER)}", re.IGNORECASE)
 IN_ITSELF = re.compile(r"(?:ENOENT|no such file|Cannot find module)[^\n]*/opt/server/", re.IGNORECASE)
@@ -90,6 +96,8 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
         )
     if told := needs.desk(best):
         return f"it did not start: it wants a program of a desk beside it ({told[:120]}): {RUNS_THERE}"
+    if OF_ANOTHER_SYSTEM.search(words := needs.last_words(best)):
+        return f"it did not start: {words}: {RUNS_THERE}"
     if (module := needs.absent_module(best)) and "pypi" in draft.source:
         packages = ", ".join([*listed(draft.source["pypi"]), "NAME"])
         return f"it did not start: it imports {module}, which it neither has nor requires: broken as published, unless `pypi: [{packages}]` brings it"

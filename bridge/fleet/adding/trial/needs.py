@@ -71,7 +71,7 @@ BESIDE_IT = re.compile(
 )
 # Of a stack, of a help, or where more is to be read.
 NO_REASON = re.compile(
-    r"\s*(-{1,2}[a-zA-Z]|(?i:more help|require ?stack)|at |File \"|\^|~|Node\.js v|\}|\{|npm )"
+    r"\s*(-{1,2}[a-zA-Z]|(?i:more help|require ?stack|for further information)|at |File \"|\^|~|Node\.js v|\}|\{|npm )"
     r"|\W*(?i:use|run|try|pass|add|set|see)\b.{0,60}\b(?:detail(?:s|ed)|verbose|more information|stack ?trace)\b"
 )
 ABSENT_MODULE = re.compile(r"No module named '(\w+)'")  # as a whole, not a part of one that is there
