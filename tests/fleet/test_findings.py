@@ -495,3 +495,10 @@ def test_one_that_ended_after_its_start_could_not_do_without_what_it_was_denied(
     lives = findings.storage(seen(made("look"), words=words))
 
     assert (ended.inside, ended.beside, lives.inside) == ("/opt/server/node_modules/it/dist/logs", (), "")
+
+
+def test_whom_an_operator_names_is_asked_rather_than_what_its_code_has():
+    it = seen(made("look", "not configured"), speaks_to=["api.site.io"])
+
+    assert findings.egress(it, True).why == "its code asks api.site.io"
+    assert findings.egress(it, True, addresses=["SITE_URL"]).why == "it asks what SITE_URL says: false if that is inside the fleet"

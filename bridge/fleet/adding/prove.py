@@ -116,7 +116,9 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     wanted = unsaid(draft, closed)
     talks = draft.talks or bool(wanted and not closed.report["started"])
     keys = of_somebody(draft.optional) or with_a_name(closed) or beside_a_host(closed)
-    egress = findings.egress(closed, talks, keys, "own_machine" not in draft.why, draft.browses)
+    demanded = [name for name in secret_values.names(draft) if name not in map(draft.stored_as, draft.optional)]
+    addresses = list(filter(needs.ADDRESS.search, demanded))
+    egress = findings.egress(closed, talks, keys, "own_machine" not in draft.why, draft.browses, addresses)
     draft = with_home(draft, closed)
     tools = closed.report["tools"]  # who has an account somewhere may well have those paths there
     draft = _with_a_place_for_files(draft, arguments.makes(tools) if not egress.allowed else "" if draft.talks else arguments.writes(tools))

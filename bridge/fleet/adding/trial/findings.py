@@ -98,9 +98,16 @@ class Storage:
     beside: tuple[str, ...] = ()  # a folder that it wants to make there, and that is not there
 
 
-def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told: bool = True, browses: bool = False) -> Egress:
+def egress(
+    seen: Seen,
+    talks: bool,
+    optional: Collection[str] = (),
+    may_be_told: bool = True,
+    browses: bool = False,
+    addresses: Collection[str] = (),
+) -> Egress:
     """`talks`: its keys and addresses say that it talks to somebody. `optional`: the keys that it works without. `may_be_told`: where a service
-    of its own machine is elsewhere. `browses`: there is a browser for it."""
+    of its own machine is elsewhere. `browses`: there is a browser for it. `addresses`: the variables by which an operator says whom it asks."""
     report = seen.report
     optional = () if report["desk"] and not report["speaks_to"] else optional  # of a program beside it
     hosts = tuple(reached(seen))
@@ -127,6 +134,8 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), may_be_told:
         )
     if wants_an_engine(seen):
         return Egress(True, "it wants a Docker engine, which is elsewhere: false if that is inside the fleet", hosts)
+    if addresses:
+        return Egress(True, f"it asks what {', '.join(addresses)} says: false if that is inside the fleet", hosts)
     asks = ", ".join([one for one in report["speaks_to"] if _host(one)][:3])
     unproved = len(report["tools"]) - sum(_works(call) and call["said"] for call in report["calls"])
     if asks and (talks or unproved > 0 or wants_somebody(seen) or wants_login(seen)):
