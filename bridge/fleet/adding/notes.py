@@ -38,6 +38,8 @@ OWN_FILE = re.compile(rf"{findings.OWN_HOME}/([\w.@+/-]*[\w-]\.[a-z]{{2,5}})\b")
 
 def of_a_started_one(draft: Draft, litellm_name: str, closed: Seen) -> list[str]:
     """`closed`: what was seen without a network."""
+    if elsewhere := _platform(closed):  # whatever else it would do here
+        return [_line(elsewhere)]
     return [_line(one) for one in [*_decisions(draft), *_lacks(draft, closed), *_oddities(draft, litellm_name), _end(draft)]]
 
 
@@ -178,9 +180,6 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
         )
     if wanted := dependencies.not_in_a_package(closed, draft.apt):
         yield wanted
-    if elsewhere := _platform(closed):
-        yield elsewhere
-        return
     asks = any(findings.asked(closed, call) for call in closed.report["calls"])
     if closed.report["listens"] and not asks and (not draft.smoke or "answer" in draft.why):  # who works otherwise needs nobody there
         yield (

@@ -36,7 +36,8 @@ NEEDS_A_DESK = re.compile(
 )
 ONLY_A_DESK = re.compile(
     r"\b(?:this|the) (?:[\w-]+ ){0,3}(?:server|tool|package|project)\b[^.|]{0,40}(?:\b(?:macOS|Windows)[- ]only\b|\bonly (?:works|runs|supported) on (?:macOS|Windows)\b"
-    r"|\b(?:works|runs) only on (?:macOS|Windows)\b)",
+    r"|\b(?:works|runs) only on (?:macOS|Windows)\b)"
+    r"|^\W*(?:you need|(?:it )?(?:requires?|needs?)) (?:macOS|Windows)\b(?! for|.{0,20}\bor (?!later|newer|higher|above))",
     re.IGNORECASE,
 )
 LINUX = re.compile(r"linux|ubuntu|debian|docker", re.IGNORECASE)
@@ -147,7 +148,7 @@ def platform(readme: str) -> str:
             found = next((one for one in below if NEEDS_A_DESK.search(one)), "")
             if found and not LINUX.search("\n".join(below)):
                 return found.strip(" \t-*+")
-    return next((line.strip(" \t-*+>") for line in lines if ONLY_A_DESK.search(line)), "")
+    return next((line.strip(" \t-*+>") for line in lines if ONLY_A_DESK.search(line) and not LINUX.search(line)), "")
 
 
 def desk(readme: str) -> str:
