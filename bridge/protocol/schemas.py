@@ -6,6 +6,7 @@ without `properties` (an empty one), an array without `items` (any), booleans as
 as it is; `tool_checks` names it.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,10 +19,11 @@ _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "not", "contains", "if", "then", "else", "propertyNames")  # booleans mean schemas here, and may be spelled otherwise
 BOOLEAN = ("additionalProperties", "unevaluatedProperties", "unevaluatedItems", "additionalItems")  # here booleans are understood
 _ANNOTATIONS = frozenset(("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment"))
+_INDEX = re.compile(r"0|[1-9][0-9]{0,5}")  # of a list, in a pointer
 _OTHER_BASES = ("$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef")
 
 
-class _Stays(Exception):
+class Stays(Exception):
     """References that cannot be followed to their end."""
 
 
@@ -70,14 +72,14 @@ def inlined(schema: Schema) -> Schema | None:
     def follow(part: Any, path: tuple[str, ...]) -> Any:
         count[0] += 1
         if count[0] > MOST or len(path) > DEEPEST:
-            raise _Stays
+            raise Stays
         if not isinstance(part, dict):
             return part
         reference = part.get("$ref")
         if not isinstance(reference, str):
             return _rebuilt(part, lambda inner: follow(inner, path))
         if reference in path:
-            raise _Stays
+            raise Stays
         target = follow(target_of(schema, reference), (*path, reference))
         beside = {name: value for name, value in part.items() if name != "$ref"}
         if not isinstance(target, dict):
@@ -88,21 +90,24 @@ def inlined(schema: Schema) -> Schema | None:
 
     try:
         without = follow({name: value for name, value in schema.items() if name not in ("$defs", "definitions")}, ())
-    except (_Stays, RecursionError):
+    except (Stays, RecursionError):
         return None
     return without if isinstance(without, dict) else None
 
 
 def target_of(schema: Schema, reference: str) -> Any:
-    """What `#/$defs/X` points at. Raises _Stays where there is no such thing."""
+    """What `#/$defs/X` or `#/properties/x/anyOf/0` points at (RFC 6901). Raises Stays where there is no such thing."""
     if not reference.startswith("#/"):
-        raise _Stays
+        raise Stays
     found: Any = schema
     for step in reference[2:].split("/"):
         step = step.replace("~1", "/").replace("~0", "~")
-        if not isinstance(found, dict) or step not in found:
-            raise _Stays
-        found = found[step]
+        if isinstance(found, dict) and step in found:
+            found = found[step]
+        elif isinstance(found, list) and _INDEX.fullmatch(step) and int(step) < len(found):
+            found = found[int(step)]
+        else:
+            raise Stays
     return found
 
 

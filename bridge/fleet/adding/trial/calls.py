@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.fleet.adding.draft import is_blank
+from bridge.protocol.schemas import Stays, target_of
 
 TELLS_TOO_MUCH = re.compile(r"env|secret|token|credential|password", re.IGNORECASE)
 READS = re.compile(
@@ -152,10 +153,10 @@ def resolved(schema: Any, root: dict[str, Any]) -> dict[str, Any]:
     for _ in range(DEEPEST):
         if not isinstance(schema, dict) or "$ref" not in schema:
             break
-        target: Any = root
-        for part in str(schema["$ref"]).removeprefix("#").strip("/").split("/"):
-            target = target.get(part, {}) if isinstance(target, dict) else {}
-        schema = target
+        try:
+            schema = target_of(root, str(schema["$ref"]))
+        except Stays:
+            return {}
     return schema if isinstance(schema, dict) else {}
 
 
