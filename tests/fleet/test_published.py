@@ -325,6 +325,15 @@ def test_what_failed_calls_speak_of_and_may_be_left_out_is_advice():
     assert mends.with_variables(Draft("it"), Seen(report)).env == {"SITE_URL": "${SITE_URL}"}
 
 
+def test_a_password_that_is_enough_is_that_with_its_user():
+    words = (
+        "You need one of the following keys:\n- `SITE_API_KEY`: a key\n- `SITE_PASSWORD`: of `SITE_USERNAME`\n\n- `SITE_USERNAME`: optional"
+    )
+    it = drafted(words, shown({"SITE_API_KEY": "<key>"}), shown({"SITE_PASSWORD": "<password>", "SITE_USERNAME": "you"}))
+
+    assert it.why["instead"].endswith("one is needed: SITE_API_KEY, SITE_PASSWORD with SITE_USERNAME")
+
+
 def test_what_its_publisher_speaks_of_is_not_guessed():
     report = witness._nothing_yet()
     report.update(published=published.variables("- `A_USER`: optional", "it"), reads=["A_USER", "B_USER"])

@@ -176,10 +176,7 @@ def test_what_is_odd_alike_in_many_tools_is_told_once(tools, named, denied):
 def test_a_reference_into_a_list_is_followed():
     """zod-to-json-schema writes so whatever stands in two places (RFC 6901: an index of a list)."""
     text = {"type": "string"}
-    schema = {
-        "type": "object",
-        "properties": {"one": {"anyOf": [{"type": "null"}, text]}, "two": {"$ref": "#/properties/one/anyOf/1"}},
-    }
+    schema = {"type": "object", "properties": {"one": {"anyOf": [{"type": "null"}, text]}, "two": {"$ref": "#/properties/one/anyOf/1"}}}
 
     assert schemas.mended(schema)["properties"]["two"] == text
     for nowhere in ("2", "01", "-1", "9" * 5000):

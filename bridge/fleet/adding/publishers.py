@@ -146,7 +146,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     if ways := _instead(every, better):
         better = replace(better, why=better.why | {"instead": ways})
     if len(choices := [one["name"] for one in keys if one["one_of"]]) > 1:
-        about = f"by its README one of these is enough, and one is needed: {', '.join(choices)}"
+        about = f"by its README one of these is enough, and one is needed: {', '.join(_with_its_user(name, all_names) for name in choices)}"
         better = replace(better, why=better.why | {"instead": about})
     if programs := [one["name"] for one in every if one["name"] in plain and _is_program(one)]:
         about = f"{', '.join(programs)} is where a program or a library of it is installed, and its image has none"
@@ -223,6 +223,13 @@ def _stands_for_a_key(value: str) -> bool:
     """<your session cookie>, your-token-here"""
     words = re.sub(r"\W+", "_", value.lower().removesuffix("here")).strip("_")
     return is_blank(value) and is_secret(words)
+
+
+def _with_its_user(name: str, known: Collection[str]) -> str:
+    """A password is of no use without whose it is: SITE_PASSWORD with SITE_USERNAME."""
+    first = re.sub("PASS(WORD|WD)?$", "", name)
+    user = next((f"{first}{one}" for one in ("USERNAME", "USER", "LOGIN") if f"{first}{one}" in known), "") if first != name else ""
+    return f"{name} with {user}" if user else name
 
 
 def _is_of_others(name: str) -> bool:

@@ -105,7 +105,7 @@ BIG = 32 << 20  # bytes: weights of models and the like, which name no variable
 SERVER = Path("/opt/server")  # where packages are, with all that they use
 SOURCES = (".js", ".mjs", ".cjs", ".ts", ".mts", ".py")
 COMPILED = (".so", ".node", ".dll", ".jar", ".pyd", ".bin")
-NOT_RUN = re.compile(r"/(?:__)?(?:tests?|benchmarks?|examples?|fixtures|docs)(?:__)?/")
+NOT_RUN = re.compile(r"/(?:__)?(?:tests?|benchmarks?|examples?|fixtures|docs)(?:__)?/|/\.(?:github|circleci|husky|vscode)/")
 # What may be written for others, and is code of its own only where something imports it; and what imports, perhaps by a name that it makes.
 FOR_OTHERS = re.compile(r"/(?:resources?|templates?|samples?|scaffold(?:s|ing)?|skeletons?|boilerplates?|snippets|starters?)/")
 IMPORTS = re.compile(
