@@ -413,7 +413,14 @@ def test_a_call_that_only_says_that_it_lives_is_taken_where_no_other_works():
 
 @pytest.mark.parametrize(
     "answer",
-    ['{"status": "disconnected", "url": "http://x"}', "Search is unavailable.", "🔴 Not connected to the device", "It is not running"],
+    [
+        '{"status": "disconnected", "url": "http://x"}',
+        "Search is unavailable.",
+        "🔴 Not connected to the device",
+        "It is not running",
+        '{"status": "not_configured"}',
+        "This is only available in the cloud",
+    ],
 )
 def test_a_status_that_says_that_nobody_is_there_gives_way_to_a_call_that_answers(answer):
     status, listed = made("get_status") | {"answer": answer}, made("list_units") | {"answer": "metres, feet"}

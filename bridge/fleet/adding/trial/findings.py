@@ -57,7 +57,7 @@ POLITELY_NOT = re.compile(
 FEW_WORDS = 300  # characters
 # In so short an answer: who was asked for is not there, which a status tells without an error.
 NOT_THERE = re.compile(
-    r"\b(?:missing|unavailable|offline|unreachable|disconnected|not (?:yet )?(?:connected|available|running|reachable|configured|initiali[sz]ed|logged in|authenticated))\b",
+    r"\b(?:missing|unavailable|offline|unreachable|disconnected|not[ _](?:yet[ _])?(?:connected|available|running|reachable|configured|initiali[sz]ed|logged in|authenticated)|only available (?:in|on|with|for|to))\b",
     re.IGNORECASE,
 )
 # The same of what was only a guess.
