@@ -4,7 +4,7 @@ import hashlib
 import json
 
 import pytest
-from support import Bridge, zoo
+from support import Bridge, eventually, zoo
 
 from bridge.callers.passwords import Password
 from bridge.cli import main
@@ -56,7 +56,7 @@ def test_tools_that_clients_know_by_other_names_are_checked_by_the_servers_own(f
     """Those are what rules are about, with --tool-rename and where models take no such name."""
     options = ("--profile", "litellm", "--tool-rename", "echo=say")
     with Bridge(zoo("echo"), *options, "--callers", file, "--name", "echo", headers={"authorization": f"Bearer {ADMIN}"}) as bridge:
-        assert bridge.status()["mcps"]["echo"]["renamed"] == {"say": "echo"}
+        eventually(lambda: bridge.status()["mcps"]["echo"].get("renamed") == {"say": "echo"})  # once it has seen the list of its child
         main(["policy", "check", file, "--as", "alice", "--url", bridge.url, "--token-file", str(tmp_path / "token")])
     said = capsys.readouterr()
 
