@@ -10,6 +10,7 @@ from trials import Table, made, seen, tool
 from bridge.fleet import origins
 from bridge.fleet.adding import add, image_parts, notes, prove, sdks, secret_values, tries
 from bridge.fleet.adding.draft import Draft
+from bridge.fleet.adding.elsewhere import Entry
 from bridge.fleet.adding.trial import arguments, dependencies, findings, needs, readmes
 from bridge.fleet.adding.trial.attempt import CONTAINED, NotTried
 from bridge.fleet.adding.trial.container import Reach
@@ -725,5 +726,7 @@ def test_what_the_fleet_calls_so_itself_has_another_name_in_compose_env():
     stanza = add._checked(draft)
     assert stanza.stored("POSTGRES_PASSWORD") == "IT_POSTGRES_PASSWORD" and stanza.env == {"LITELLM_API_BASE": "${IT_LITELLM_API_BASE}"}
     assert "POSTGRES_PASSWORD is the fleet's own: here it is IT_POSTGRES_PASSWORD" in draft.why["apart"]
+    given = Entry(Draft("postgres", secrets=("POSTGRES_PASSWORD",)), values={"POSTGRES_PASSWORD": "hers"})  # from another client's file
+    assert secret_values.with_own_names(given, {}, {}).values == {"POSTGRES_POSTGRES_PASSWORD": "hers"}
     named_alike = secret_values.apart(Draft("litellm-it", secrets=("LITELLM_KEY",)))
     assert named_alike.stored == {"LITELLM_KEY": "MY_LITELLM_IT_LITELLM_KEY"}

@@ -42,23 +42,30 @@ def names(draft: Draft) -> list[str]:
 
 def with_own_names(entry: Entry, known: Mapping[str, str], given: Mapping[str, str], reserved: Collection[str] = ()) -> Entry:
     """The entry, with other names for values whose names are taken. `known` are those of compose/, `given` those of other
-    entries, without a value where none was found; `reserved` are never its own. Raises UsageError if a value can have no other name."""
+    entries, without a value where none was found; `reserved` are never its own, nor is what the fleet calls so itself. Raises UsageError if a value can have no other name."""
 
     def is_taken(name: str, value: str) -> bool:
-        return name in reserved or ({**known, **given}.get(name, value) != value if value else bool(given.get(name)))
+        return (
+            name in reserved
+            or bool(FLEET_NAMES.match(name))
+            or ({**known, **given}.get(name, value) != value if value else bool(given.get(name)))
+        )
 
     for name in names(entry.draft):
         value = entry.values.get(name, "")
         if is_taken(name, value):
             prefix = entry.draft.name.upper().replace("-", "_") + "_"
-            wanted = new = name if name.startswith(prefix) else prefix + name
+            is_fleets = FLEET_NAMES.match(name)
+            wanted = name if name.startswith(prefix) and not is_fleets else prefix + name
+            wanted = new = f"MY_{wanted}" if FLEET_NAMES.match(wanted) else wanted
             number = 1
             while new in names(entry.draft) or is_taken(new, value):
                 number += 1
                 new = f"{wanted}_{number}"
             says_nothing = not (name in given or known.get(name)) and ANYBODYS.fullmatch(name)
             taken = name in {**known, **given} and not says_nothing
-            entry = _renamed(entry, name, new, "is taken by another value" if taken else "does not say whose it is")
+            why = "is taken by another value" if taken else "is the fleet's own" if is_fleets else "does not say whose it is"
+            entry = _renamed(entry, name, new, why)
         elif not value and known.get(name):
             entry = replace(
                 entry,
@@ -78,12 +85,9 @@ def with_own_names(entry: Entry, known: Mapping[str, str], given: Mapping[str, s
 
 def apart(draft: Draft) -> Draft:
     """The draft, with other names in compose/.env for what the fleet calls so itself (POSTGRES_PASSWORD), which its server knows by its own."""
-    for name in filter(FLEET_NAMES.match, names(draft)):
-        prefix = draft.name.upper().replace("-", "_") + "_"
-        new = f"{'MY_' * bool(FLEET_NAMES.match(prefix + name))}{prefix}{name}"
-        renamed = _renamed(Entry(draft), name, new, "is the fleet's own")
-        draft = replace(renamed.draft, why=draft.why | {"apart": "; ".join([*filter(None, [draft.why.get("apart")]), *renamed.notes])})
-    return draft
+    renamed = with_own_names(Entry(draft), {}, {})
+    told = "; ".join([*filter(None, [draft.why.get("apart")]), *renamed.notes])
+    return replace(renamed.draft, why=draft.why | {"apart": told}) if renamed.notes else draft
 
 
 def keep(project: Project, values: Mapping[str, str]) -> None:

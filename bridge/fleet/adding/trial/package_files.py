@@ -363,7 +363,7 @@ def _place(following: str) -> str:
 def below_it(code: str) -> set[str]:
     """The databases and files that code keeps in its working directory: connect("it.db"), PLACE = "it.json" … open(PLACE, "w"), sqlite:///it.db."""
     found = {*OPENS_BELOW.findall(code), *A_URL_BELOW.findall(code)}
-    for name, path in NAMED_BELOW.findall(code):
+    for name, path in NAMED_BELOW.findall(code)[:MANY]:
         opened = re.escape(name)
         writes = rf"\bopen\(\s*(?:self\.)?{opened}\s*,\s*['\"][wa]|\bwriteFile(?:Sync)?\(\s*(?:this\.)?{opened}\b|{_OPENS}(?:self\.|this\.)?{opened}\b"
         found |= {path} if re.search(writes, code) or TOKENS_FILE.search(name) else set()
