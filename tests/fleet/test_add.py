@@ -251,16 +251,16 @@ def test_any_name_becomes_one(name, made):
         ("TOKEN_REFRESH_INTERVAL", False),
         ("PASSTHROUGH", False),
         ("URL", False),
+        ("SLACK_WEBHOOK_URL", True),
+        ("SLACK_WEBHOOK", True),
+        ("WEBHOOK_PORT", False),
     ],
 )
 def test_a_secret_is_known_by_its_name(name, secret):
     assert is_secret(name) is secret
 
 
-@pytest.mark.parametrize(
-    "name, secret",
-    [("DATABASE_URL", True), ("MY_REDIS_URL", True), ("SLACK_WEBHOOK_URL", True), ("API_URL", False), ("REDIS_URL_PATH", False)],
-)
+@pytest.mark.parametrize("name, secret", [("DATABASE_URL", True), ("MY_REDIS_URL", True), ("API_URL", False), ("REDIS_URL_PATH", False)])
 def test_an_address_that_may_have_a_password_in_it_is_a_secret_where_there_is_no_value_to_look_at(name, secret):
     given = entry(command="cat", env={name: "redis://cache:6379"}).draft
 
