@@ -382,6 +382,15 @@ def test_an_argument_that_its_code_reads_from_a_variable_too_has_the_name_of_tha
     assert mends.with_options(Draft("it", command=("it",)), ended).command == ("it", "run", "${SITE_ACCOUNT_ID}")
 
 
+def test_a_demanded_option_stands_once_and_before_a_command_where_its_readme_has_it_there():
+    shown = [["--spec-url=https://x.example/spec.json", "stdio"]]
+    ended = seen(words=["Missing option '--spec-url'."], started=0.0, shown=shown)
+    given = Draft("it", command=("it", "--spec-url=${IT_SPEC_URL}", "stdio"))
+
+    assert mends.with_demanded(Draft("it", command=("it", "stdio")), ended, "--spec-url") == given
+    assert mends.with_demanded(given, ended, "--spec-url") == given
+
+
 def test_a_place_that_it_must_be_told_is_one_in_a_volume():
     draft = mends.with_variables(
         Draft("it"),

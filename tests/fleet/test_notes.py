@@ -398,17 +398,3 @@ def test_who_waits_for_the_operators_own_address_does_not_serve_http():
 
     assert notes._why_not(draft, waiting, ["IT_URL"]) == "it did not start without a real IT_URL: it wants to reach that at its start"
     assert "it serves HTTP" in notes._why_not(draft, waiting, [])
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "RuntimeError: Platform Unsupported (linux) is not supported.",
-        "Error: Unsupported platform: linux",
-        "This server only runs on macOS",
-    ],
-)
-def test_who_runs_on_another_system_only_is_told_with_where_to_run_it(words):
-    told = notes._why_not(Draft("it"), seen(words=[words], started=0.0), [])
-
-    assert told == f"it did not start: {words}: let it run there, behind `mcp-bridge serve`, and add it by --url"

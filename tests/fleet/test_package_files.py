@@ -266,6 +266,28 @@ def test_whether_anything_that_is_installed_speaks_mcp_is_seen_in_names_and_code
     assert package_files.variables("it-mcp").speaks_mcp is speaks
 
 
+@pytest.mark.parametrize(
+    "name, code, is_client",
+    [
+        ("it.js", "import { Client } from '@modelcontextprotocol/sdk/client/index.js'", True),
+        ("it.js", 'import {Client} from "@modelcontextprotocol/client"; const c = new Client()', True),
+        ("it.js", "import { Client } from '@modelcontextprotocol/sdk/client/index.js'; import { McpServer } from './sdk.js'", False),
+        ("it.js", "import {a} from '@modelcontextprotocol/sdk/client'; import {b} from '@modelcontextprotocol/sdk/server/stdio.js'", False),
+        ("it.js", "import {a} from '@modelcontextprotocol/sdk/client'; import {b} from 'mcp-kit'", False),
+        ("it.py", "from mcp import ClientSession, StdioServerParameters\nfrom mcp.client.stdio import stdio_client", True),
+        ("it.py", "from mcp import (\n    ClientSession,\n)\nfrom mcp.server import Server", False),
+        ("it.py", "from fastmcp import Client", True),
+        ("it.py", "from fastmcp import Client, FastMCP", False),
+        ("it.py", "from aiohttp import ClientSession", False),
+    ],
+)
+def test_a_client_takes_only_that_side_of_an_sdk(tmp_path, monkeypatch, name, code, is_client):
+    (tmp_path / name).write_text(code)
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / name])
+
+    assert package_files.variables("it").is_client is is_client
+
+
 def test_other_code_than_that_of_a_package_of_that_name_may_speak_mcp(tmp_path, monkeypatch):
     monkeypatch.setattr(package_files, "SERVER", tmp_path)
     for path, code in (("node_modules/it-mcp/index.js", "run()"), ("node_modules/kit/index.js", 'on("tools/list")')):

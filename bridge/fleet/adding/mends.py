@@ -83,7 +83,7 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
         seen.report["started"] or dependencies.is_broken(seen) or findings.uses_placeholder(seen)
     ):  # the last: it knows enough to look for somebody
         return draft
-    if not seen.report["speaks_mcp"]:  # no command of it is a server
+    if not seen.report["speaks_mcp"] or seen.report["is_client"]:  # no command of it is a server
         return draft
     if "npm" in draft.source and "Exec format error" in seen.report["why_not"]:  # a script that does not say by what it is run
         return replace(draft, command=("node", f"/opt/server/node_modules/.bin/{draft.command[0]}", *draft.command[1:]))
@@ -164,8 +164,12 @@ def with_demanded(draft: Draft, seen: Seen, option: str) -> Draft:
     if variable:  # one value is enough
         draft = replace(without(draft, [variable]), why=draft.why | {"argument": f"as a variable {variable} did not do"})
     value = f"${{{variable or variable_of(draft.name + option)}}}"
-    is_one = any(word.startswith(f"{option}=") for words in seen.report["shown"] for word in words)  # as its README has it
-    return replace(draft, command=(*draft.command, *([f"{option}={value}"] if is_one else [option, value])))
+    shown = [word.partition("=") for words in seen.report["shown"] for word in words]  # as its README has it
+    given = (f"{option}={value}",) if any(name == option and equals for name, equals, _ in shown) else (option, value)
+    if given[0] in draft.command:
+        return draft
+    is_before = any(words[0].partition("=")[0] == option for words in seen.report["shown"])  # a command of the program
+    return replace(draft, command=(*draft.command[:1], *given, *draft.command[1:]) if is_before else (*draft.command, *given))
 
 
 def _read_for(seen: Seen, option: str) -> str:

@@ -98,8 +98,6 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
         )
     if told := needs.desk(best):
         return f"it did not start: it wants a program of a desk beside it ({told[:120]}): {RUNS_THERE}"
-    if OF_ANOTHER_SYSTEM.search(words := needs.last_words(best)):
-        return f"it did not start: {words}: {RUNS_THERE}"
     if (module := needs.absent_module(best)) and "pypi" in draft.source:
         packages = ", ".join([*listed(draft.source["pypi"]), "NAME"])
         return f"it did not start: it imports {module}, which it neither has nor requires: broken as published, unless `pypi: [{packages}]` brings it"

@@ -44,7 +44,6 @@ def proved(project: Project, draft: Draft, values: dict[str, str], where: str, c
     asked = frozenset(secret_values.names(draft))
     base, words = draft, None  # without the constraint that is tried, and what it said then
     bare = None  # without the Debian packages that are tried
-    older: list[str] = []  # versions of what it uses that were tried
     until = inf
     while True:
         try:
@@ -61,10 +60,7 @@ def proved(project: Project, draft: Draft, values: dict[str, str], where: str, c
                     draft = lock(base)  # that was not it
                 other = None if seen.report["started"] or time.monotonic() > until else eras.mended(draft, seen, tried)
                 if other is None:
-                    proof = _decided(tries, draft, seen, where)
-                    gone = [one for one in older if one not in {*proof.draft.constraints, *proof.draft.overrides}]
-                    vain = f"older versions changed nothing: {', '.join(gone)}" if gone and proof.tools is None else ""
-                    return replace(proof, notes=[*proof.notes, *filter(None, [vain])])
+                    return _decided(tries, draft, seen, where)
         except NotTried as why:
             if draft.build and (headers := [one for one in dependencies.headers(why.printed) if one not in draft.apt]):
                 tell(f"{draft.name}: it is compiled with {', '.join(headers)} from Debian; trying that")
@@ -77,8 +73,7 @@ def proved(project: Project, draft: Draft, values: dict[str, str], where: str, c
         base, words = draft, needs.last_words(seen)
         added = [*(other.constraints.keys() - draft.constraints.keys()), *(other.overrides.keys() - draft.overrides.keys())]
         tried.update(added)
-        until = until if older else time.monotonic() + PATIENCE * slowness()
-        older += added
+        until = min(until, time.monotonic() + PATIENCE * slowness())
         tell(f"{draft.name}: it may be older than what it uses; trying {', '.join(added)}")
         try:
             draft = lock(other)
@@ -145,7 +140,7 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     draft = replace(draft, egress=egress.allowed, reached=reached, why=draft.why | {"egress": egress.why})
     best = opened if opened and not closed.report["started"] and (opened.report["started"] or not findings.is_cut_off(opened)) else closed
     if not best.report["started"]:
-        _refuse_no_server(draft, [closed, best])
+        _refuse(draft, [closed, best])
         return Proof(draft, notes=notes.of_one_that_did_not_start(draft, best, lacking, wanted))
     title = best.report["server"].get("title") if isinstance(best.report["server"], dict) else ""
     unproved, asked = findings.unproved(best)
@@ -161,13 +156,20 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     return Proof(draft, len(best.report["tools"]), smoke is not None, told)
 
 
-def _refuse_no_server(draft: Draft, seen: list[Seen]) -> None:
-    """Raises CannotLock for what surely is none: nothing that it installs speaks MCP, and it asks nobody and starts nothing that could."""
-    report, package = seen[0].report, listed(next(iter(draft.source.values()), ""))[0]
+def _refuse(draft: Draft, seen: list[Seen]) -> None:
+    """Raises CannotLock for what surely is no server (it is a client, or nothing that it installs speaks MCP, and it asks nobody and starts
+    nothing that could), and for what says itself that it is for another system than a container's."""
+    report, package = seen[-1].report, listed(next(iter(draft.source.values()), ""))[0]
+    says = f" (it says of itself: {comment(draft.description)})" if draft.description else ""
     may_be_one = report["speaks_mcp"] or report["installer"] or report["starts"] or any(one.reached for one in seen)
-    if not may_be_one and draft.source.keys() & {"npm", "pypi"}:
-        says = f" (it says of itself: {comment(draft.description)})" if draft.description else ""
+    if not draft.source.keys() & {"npm", "pypi"}:
+        return
+    if report["is_client"]:
+        raise CannotLock(f"{package} is a client of MCP, and serves nothing{says}")
+    if not may_be_one:
         raise CannotLock(f"{package} is no MCP server: nothing that it installs speaks MCP{says}")
+    if notes.OF_ANOTHER_SYSTEM.search(words := needs.last_words(seen[-1])):
+        raise CannotLock(f"{package} does not run on Linux, as containers do ({comment(words).rstrip('.')}): {notes.RUNS_THERE}")
 
 
 def _with_a_place_for_files(draft: Draft, paths: str) -> Draft:

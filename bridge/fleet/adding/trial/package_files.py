@@ -148,6 +148,15 @@ TAKEN_APART = re.compile(r"\{([^{}]{0,2000})\}\s*=\s*process\.env\b")
 # A package that is called like the protocol (mcp, fastmcp, @modelcontextprotocol/sdk), and how code speaks it without one.
 OF_MCP = re.compile(r"/(?:node_modules|site-packages)/(?:@[^/]+/)?[^/]*(?:mcp|modelcontextprotocol)", re.IGNORECASE)
 SPEAKS_MCP = re.compile(r"\bjsonrpc\b|\btools/list\b")
+# The side of a client that code takes from an SDK; that of a server, or whatever another package called like the protocol has.
+A_CLIENT = re.compile(
+    r"""["']@modelcontextprotocol/(?:sdk/)?client["'/]|\b(?:from|import) (?:fast)?mcp\.client\b|\bfrom mcp import (?:\([^)]*|[^\n]*)\bClientSession\b"""
+    r"""|\bfrom fastmcp import Client\b"""
+)
+A_SERVER = re.compile(
+    r"""["']@modelcontextprotocol/(?:sdk/)?server["'/]|\bmcp\.server\b|\bfrom mcp import (?:\([^)]*|[^\n]*)\bserver\b|\b(?:Fast)?M[Cc][Pp]Server\b|\bFastMCP\b"""
+    r"""|(?:\bfrom|\bimport|\brequire)\s*\(?\s*["'](?!@modelcontextprotocol/)(?:@[\w.-]+/)?[\w-]*mcp"""
+)
 
 
 class Variables(NamedTuple):
@@ -169,6 +178,7 @@ class Variables(NamedTuple):
     starts: list[str]
     speaks_to: list[str]
     speaks_mcp: bool
+    is_client: bool
     options: dict[str, str]
     drives: str
     about: str
@@ -201,7 +211,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     behind: dict[str, str] = {}  # what is taken where a variable is not set
     bare: set[str] = set()  # what is read with nothing behind it
     drives: set[str] = set()
-    has_socket = False
+    has_socket = is_client = is_server = False
     own = _files(package, root or SERVER)
     sources = [one for one in own if one.suffix in SOURCES and not (NOT_RUN.search(str(one)) or VENDORED.search(str(one)))][:FILES]
     if any(
@@ -227,6 +237,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         patterns.update(WITH_A_NAME.findall(code))
         constants.update(CONSTANT.findall(code))
         has_socket |= bool(SOCKET.search(code))
+        is_client, is_server = is_client or bool(A_CLIENT.search(code)), is_server or bool(A_SERVER.search(code))
         is_counting = bool(OF_TELEMETRY.search(str(path)))
         kept.update(at_home(code) if WRITES.search(code) and not is_counting else ())
         below.update(() if is_counting else below_it(code))
@@ -292,6 +303,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         sorted(started & set(A_PROGRAM.findall(TO_GET_IT.sub("", readme))) | certain),
         [host for host in hosts if not NO_SERVICE.search(host)][:MOST_HOSTS],
         not sources or _speaks_mcp(sources, own),
+        is_client and not is_server,
         options,
         min(drives, default=""),
         readmes.about(HEADERS.sub("", readme)),

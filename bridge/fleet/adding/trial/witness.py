@@ -105,6 +105,7 @@ class Report(TypedDict):
     starts: list[str]  # the programs that its code starts and its README names
     speaks_to: list[str]  # the hosts that its code has addresses of, where it is a client of something
     speaks_mcp: bool  # False: nothing that is installed does
+    is_client: bool  # its own code does so as a client alone
     options: dict[str, str]  # of its command line: the variable that its code reads for each
     drives: str  # the Debian package of the browser that its code starts
     about: str  # what its README says first, in prose
