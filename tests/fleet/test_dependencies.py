@@ -94,6 +94,28 @@ def test_a_program_comes_from_the_debian_package_that_has_it(complaint, package)
     assert dependencies.debian_packages(dependencies.programs(seen(made("look", complaint)))) == [package]
 
 
+@pytest.mark.parametrize(
+    "said, packages",
+    [
+        ("OSError: PortAudio library not found", ["libportaudio2"]),
+        ("ImportError: failed to find libmagic.  Check your installation", ["libmagic1"]),
+        ("ImportError: Unable to find zbar shared library", ["libzbar0"]),
+        ("ImportError: no pq wrapper available: libpq library not found", ["libpq5"]),
+        ("OSError: cannot load library 'libpango-1.0-0': no such file", ["libpango-1.0-0"]),
+        ("OSError: cannot load library 'libcairo.so.2': libcairo.so.2: cannot open shared object file", ["libcairo2"]),
+        ("ImportError: libtk8.6.so: cannot open shared object file", ["libtk8.6"]),
+        ("ImportError: libGL.so.1: cannot open shared object file", ["libgl1"]),
+        ("Component library not found", []),
+    ],
+)
+def test_a_library_of_the_system_comes_from_the_debian_package_that_has_it(said, packages):
+    assert dependencies.libraries(seen(words=[said], started=0.0)) == packages
+
+
+def test_who_plays_sound_is_told_where_that_can_be_heard():
+    assert dependencies.not_in_a_package(seen(), ["libportaudio2"]).startswith("it plays or records sound, which no container does")
+
+
 def test_kubectl_is_debian_s_and_what_it_says_without_a_cluster_asks_for_a_kubeconfig():
     refused = "The connection to the server localhost:8080 was refused - did you specify the right host or port?"
 

@@ -439,6 +439,17 @@ def test_a_name_that_only_its_readme_has_gives_way_to_the_one_that_its_code_asks
     assert publishers.with_published(Draft("it", secrets=("SITE_API_KEY",)), again).secrets == ("SITE_API_KEY",)
 
 
+def test_an_entry_point_that_is_a_coroutine_is_run():
+    ended = seen(words=["<coroutine object main at 0x7f>", "sys:1: RuntimeWarning: coroutine 'main' was never awaited"], started=0.0)
+
+    draft = mends.with_options(Draft("it", {"pypi": "it-mcp==1"}, ("it-mcp", "--x")), ended)
+
+    assert (draft.command[:2], draft.command[3:]) == (("python", "-c"), ("--x",))
+    assert "asyncio.run(" in draft.command[2] and "['it-mcp'].load()()" in draft.command[2]
+    assert add._checked(draft).command == list(draft.command) and "# as published it-mcp makes a coroutine" in draft.text
+    assert mends.with_options(draft, seen(words=["Other"], started=0.0)) == draft
+
+
 def test_a_script_of_npm_that_does_not_say_by_what_it_is_run_is_run_by_node():
     ended = seen(why_not="cannot start it: Exec format error", started=0.0)
 

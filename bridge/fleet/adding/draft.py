@@ -134,7 +134,8 @@ class Draft:
             lines += [f"files: {self.files}    # copied to /app"]
         if self.command:
             line = " ".join(self.command)
-            lines += [f"command: {line if all(map(PLAIN.fullmatch, self.command)) and flow(line) == line else flow(list(self.command))}"]
+            line = line if all(map(PLAIN.fullmatch, self.command)) and flow(line) == line else flow(list(self.command))
+            lines += [f"command: {line}" + (f"    # {comment(self.why['command'])}" if "command" in self.why else "")]
         if self.env:
             lines += ["env:", *(f"  {flow(name)}: {flow(value)}" for name, value in self.env.items())]
         if self.secrets:

@@ -74,6 +74,9 @@ ANYBODYS = {
     "service",
 }
 MOST_KEYS = 8  # of its own
+# What is said by a program whose entry point is `async`, and what runs that.
+A_COROUTINE = re.compile(r"<coroutine object \w+ at 0x")
+AWAITED = "import asyncio, importlib.metadata as on; asyncio.run(on.entry_points(group='console_scripts')['{}'].load()())"
 A_FEW = 2  # secrets that a server's code names: of more most are those of libraries, or of one of many services
 
 
@@ -87,6 +90,12 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
         return draft
     if "npm" in draft.source and "Exec format error" in seen.report["why_not"]:  # a script that does not say by what it is run
         return replace(draft, command=("node", f"/opt/server/node_modules/.bin/{draft.command[0]}", *draft.command[1:]))
+    if "pypi" in draft.source and any(map(A_COROUTINE.match, seen.report["words"])):
+        return replace(
+            draft,
+            command=("python", "-c", AWAITED.format(*draft.command[:1]), *draft.command[1:]),
+            why=draft.why | {"command": f"as published {draft.command[0]} makes a coroutine, and does not run it"},
+        )
     program = seen.report["program"]
     if program and len(draft.command) == 1 and draft.command[0] != program:
         return replace(draft, command=(program,))

@@ -40,8 +40,30 @@ PERHAPS_A_PROGRAM = re.compile(
 )
 PATH_OF_A_PROGRAM = re.compile(r"\b([A-Z][A-Z0-9]+)_(?:PATH|BIN|BINARY|EXE|EXECUTABLE|CMD|COMMAND)\b")  # which an image has where all are
 # A library of the system, by its file; Debian's package is called like it, with its version: libxcb.so.1 is in libxcb1.
-LIBRARY = re.compile(r"\b(lib[\w+.-]+?)\.so\.(\d+): cannot open shared object file")
-LIBRARY_OF = {"libglib-2.0": "libglib2.0-0", "libgthread-2.0": "libglib2.0-0", "libgobject-2.0": "libglib2.0-0", "libcairo": "libcairo2"}
+LIBRARY = re.compile(r"\blib([\w+.-]+?)\.so(?:\.(\d+))?: cannot open shared object file")
+# The same in the words of those who load one by its name, and the packages that are called otherwise.
+LIBRARY_BY_NAME = re.compile(
+    r"\b([\w+.-]+)'?(?: C| shared)? library (?:was )?not found\b|\bfind ([\w+.-]+) shared library\b|\bfailed to find (lib[\w+-]+)"
+    r"|\bcannot load library '([\w+.-]+?)(?:\.so[\d.]*)?'"
+)
+LIBRARY_OF = {
+    "cairo": "libcairo2",
+    "dmtx": "libdmtx0b",
+    "enchant": "libenchant-2-2",
+    "glib-2.0": "libglib2.0-0",
+    "gobject-2.0": "libglib2.0-0",
+    "gthread-2.0": "libglib2.0-0",
+    "magic": "libmagic1",
+    "pango-1.0": "libpango-1.0-0",
+    "pangocairo-1.0": "libpangocairo-1.0-0",
+    "pangoft2-1.0": "libpangoft2-1.0-0",
+    "portaudio": "libportaudio2",
+    "pq": "libpq5",
+    "sndfile": "libsndfile1",
+    "usb-1.0": "libusb-1.0-0",
+    "vips": "libvips42",
+    "zbar": "libzbar0",
+}
 A_PACKAGE = re.compile(r"[a-z][a-z0-9+-]{1,29}[a-z0-9]")  # `apt-get install x-` would remove x
 NOT_OF_DEBIAN = {"bw", "docker", "gcloud", "helm", "lake", "op", "podman", "terraform", "tilt"}
 OF_A_DESK = {
@@ -86,6 +108,10 @@ NOT_IN_A_PACKAGE = (
             r"(?:open|connect to) (?:X )?display|no display name|DisplayNameError|\$?\bDISPLAY\b.{0,30}(?:not set|variable)|KeyError: 'DISPLAY'"
         ),
         "it wants a desktop, which no container has: let it run beside yours, behind `mcp-bridge serve`, and add it by --url",
+    ),
+    (
+        re.compile(r"\blibportaudio2\b|\bPortAudio\b|\bALSA lib\b|\b[Nn]o (?:default )?(?:audio|sound|input|output) device"),
+        "it plays or records sound, which no container does: let it run on your desk, behind `mcp-bridge serve`, and add it by --url",
     ),
     (
         re.compile(r"\bdbus-launch\b|org\.freedesktop\.secrets|\bSecret Service\b|No recommended backend was available"),
@@ -230,8 +256,10 @@ def perhaps_of_debian(seen: Seen) -> list[str]:
 def libraries(seen: Seen) -> list[str]:
     """The Debian packages of the libraries that it did not find."""
     text = "\n".join([*seen.report["words"], *(call["complaint"] for call in seen.report["calls"])])
-    return list(dict.fromkeys(LIBRARY_OF.get(name) or _with_version(name.lower(), version) for name, version in LIBRARY.findall(text)))
+    named = (next(filter(None, names)).lower().removeprefix("lib").removesuffix("-0") for names in LIBRARY_BY_NAME.findall(text))
+    by_file = (LIBRARY_OF.get(name) or f"lib{_with_version(name.lower(), version)}" for name, version in LIBRARY.findall(text))
+    return list(dict.fromkeys([*by_file, *(LIBRARY_OF[name] for name in named if name in LIBRARY_OF)]))
 
 
 def _with_version(name: str, version: str) -> str:
-    return f"{name}-{version}" if name[-1].isdigit() else name + version
+    return f"{name}-{version}" if name[-1].isdigit() and version else name + version
