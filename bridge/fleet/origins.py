@@ -10,6 +10,7 @@ import tarfile
 import tempfile
 import urllib.request
 import zipfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.parser import HeaderParser
@@ -80,6 +81,20 @@ def newest_of_pypi(package: str, build: bool = False) -> str:
     if not found:
         raise UsageError(f"{package}: not a name of PyPI")
     return found[0]
+
+
+def newest_together(wanted: Sequence[str], build: bool = False) -> list[str]:
+    """Each of these with the newest version that goes with the others, as `uvx --with` takes them; each with its own newest where nothing goes
+    together. Raises UsageError."""
+    names = [found for one in wanted if (found := REQUIREMENT.fullmatch(one) and re.match(r"[\w.-]+(?:\[[^\]]*\])?", one))]
+    if len(wanted) == len(names) > 1:
+        with suppress(Failed):
+            said = compiled([*wanted], ["--python-version", PYTHON, "--no-header", "--no-annotate"], build)
+            versions = {name: version for name, _, version in (line.partition("==") for line in said.splitlines())}
+            newest = [versions.get(re.sub(r"[-_.]+", "-", name[0].partition("[")[0]).lower(), "") for name in names]
+            if all(newest):
+                return [f"{name[0]}=={version}" for name, version in zip(names, newest, strict=True)]
+    return [newest_of_pypi(one, build) for one in wanted]
 
 
 def _refuse_withdrawn(package: str) -> None:

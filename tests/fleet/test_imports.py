@@ -298,6 +298,13 @@ def test_folders_of_people_among_the_variables_are_mounted_and_no_others(tmp_pat
     assert not any("BASE_PATH" in note for note in made.notes)
 
 
+def test_a_python_that_a_line_asks_for_is_told():
+    made = entry({"command": "uvx", "args": ["--python=cpython@3.12.4", "--with", "other<2", "it"]})
+
+    assert made.draft.source == {"pypi": ["it", "other<2"]}
+    assert made.notes == ("it asks for Python 3.12: `python: '3.12'` takes that, where the newest of images is not as good",)
+
+
 def test_variables_of_that_machine_stay_there():
     made = entry(
         {

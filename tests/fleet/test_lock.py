@@ -432,6 +432,26 @@ def test_a_package_may_say_which_versions(package, monkeypatch):
     assert origins.newest_of_pypi(package) == "it==1.9"
 
 
+def test_packages_that_are_asked_for_together_get_versions_that_go_together(monkeypatch):
+    together = ["It.Is_it[cli]", "other<2"]
+    monkeypatch.setattr(origins, "compiled", lambda wanted, *_: "it-is-it==1.4\nother==1.9\nthird==3\n" if wanted == together else "")
+
+    assert origins.newest_together(together) == ["It.Is_it[cli]==1.4", "other==1.9"]
+
+
+def test_where_nothing_goes_together_each_has_its_newest_and_the_lock_says_why(monkeypatch):
+    def compiled(wanted, *_):
+        if len(wanted) > 1:
+            raise Failed("uv", 1, "No solution found")
+        return f"{wanted[0].partition('<')[0]}==1.9\n"
+
+    monkeypatch.setattr(origins, "compiled", compiled)
+
+    assert origins.newest_together(["it", "other<2"]) == ["it==1.9", "other==1.9"]
+    with pytest.raises(UsageError, match="not a name of PyPI"):
+        origins.newest_together(["it", "--index-url=http://elsewhere.example"])
+
+
 @pytest.mark.parametrize("build", [False, True])
 def test_a_lock_that_has_no_wheels_for_the_image_s_python_is_made_for_that_one(monkeypatch, build):
     asked = []

@@ -71,6 +71,8 @@ def _of_pypi(draft: Draft, packages: list[str], command: tuple[str, ...], option
         _check(package)
     packages = [one.replace("@", "==").removesuffix("==latest") for one in packages]
     notes = [f"{name} {safe(value)}: left out" for name, value in options if name in LEFT_OUT]
+    pythons = [found[0] for name, value in options if name in ("--python", "-p") and (found := re.search(r"\b3\.\d+", value))]
+    notes += [f"it asks for Python {one}: `python: '{one}'` takes that, where the newest of images is not as good" for one in pythons]
     return replace(draft, source={"pypi": packages[0] if len(packages) == 1 else packages}, command=command), notes
 
 

@@ -52,7 +52,7 @@ class Pypi:
         return asked.draft(pypi=asked.value)
 
     def pinned(self, draft: Draft, notes: list[str]) -> Draft:
-        packages = [origins.newest_of_pypi(one, draft.build) for one in listed(draft.source["pypi"])]
+        packages = origins.newest_together(listed(draft.source["pypi"]), draft.build)
         about = origins.look_at_pypi(packages[0], draft.build)
         if about.is_empty and len(about.brings) == 1:  # another name for that
             name = packages[0].partition("==")[0]
