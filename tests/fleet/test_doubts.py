@@ -136,3 +136,37 @@ def test_a_call_that_answers_alike_without_a_key_proves_it_where_there_is_none_y
     )
 
     assert findings.smoke_without(closed, seen(bare), False) == smoke
+
+
+SHUT = (made("look", "Error executing tool look"), made("find", "Error executing tool find"))
+ID, OTHER = "SITE_ACCOUNT_ID", "SITE_PASSWORD"
+
+
+@pytest.mark.parametrize(
+    "known, tried, demanded, told",
+    [
+        ((KEY, ID), [True, False, False], [KEY, ID], None),  # neither is enough alone
+        ((KEY, ID), [True, True], [KEY], None),  # its account is not asked for
+        ((KEY, OTHER), [True, True, True], [KEY], "instead of SITE_API_KEY it takes SITE_PASSWORD"),
+        ((KEY, OTHER), [True, True, False], [KEY], None),
+        ((KEY,), [False], [], None),
+        ((ID,), [], [], None),  # nobody's key
+    ],
+)
+def test_an_optional_key_without_which_no_call_asks_anybody_is_demanded(known, tried, demanded, told):
+    draft = Draft("it", command=("it",), secrets=known, optional=known)
+    table = Table(
+        *(seen(CUT_OFF, made("find", "no key"), made("see"), reached=THERE) if one else seen(*SHUT, made("see")) for one in tried)
+    )
+
+    better, _ = tries.with_what_it_cannot_do_without(tries.Tries(table, {}, add._checked), draft, seen(*SHUT, made("see", "no key")))
+
+    assert [name for name in known if name in better.env or name in {*better.secrets} - {*better.optional}] == demanded
+    assert (better.why.get("instead"), table.seen) == (told, [])
+
+
+def test_who_asks_somebody_without_a_key_or_mostly_works_is_not_tried_with_it():
+    draft = Draft("it", command=("it",), secrets=(KEY,), optional=(KEY,))
+
+    for bare in (seen(CUT_OFF, reached=BEYOND), seen(*WORKS, made("draw", "no key"))):
+        assert tries.with_what_it_cannot_do_without(tries.Tries(Table(), {}, add._checked), draft, bare) == (draft, bare)

@@ -22,7 +22,16 @@ from bridge.fleet.adding.trial import arguments, dependencies, findings, needs
 from bridge.fleet.adding.trial.attempt import CONTAINED, NotTried, bench, of_files
 from bridge.fleet.adding.trial.container import Seen, own_package
 from bridge.fleet.adding.trial.witness import slowness
-from bridge.fleet.adding.tries import PATIENCE, Check, Tries, as_published, may_be, mended, with_only_what_it_needs
+from bridge.fleet.adding.tries import (
+    PATIENCE,
+    Check,
+    Tries,
+    as_published,
+    may_be,
+    mended,
+    with_only_what_it_needs,
+    with_what_it_cannot_do_without,
+)
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.lock import CannotLock, tell
 from bridge.fleet.parts import listed
@@ -106,7 +115,8 @@ def _locked(draft: Draft, without: Draft, lock: Callable[[Draft], Draft]) -> Dra
 
 
 def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
-    draft, closed = with_only_what_it_needs(tries, draft, closed) if where == CONTAINED else (draft, closed)
+    if where == CONTAINED:
+        draft, closed = with_what_it_cannot_do_without(tries, *with_only_what_it_needs(tries, draft, closed))
     stanza, opened, as_tried = tries.check(draft), None, draft
     wanted = unsaid(draft, closed)
     talks = draft.talks or bool(wanted and not closed.report["started"])

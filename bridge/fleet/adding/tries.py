@@ -14,6 +14,7 @@ from bridge.fleet.adding.mends import (
     MANY,
     NOT_ITS_OWN,
     OWN_DOOR,
+    SETTING,
     own_place,
     unsaid,
     variable_of,
@@ -32,7 +33,7 @@ from bridge.fleet.adding.mends import (
     without_stdio,
     without_what_is_named_twice,
 )
-from bridge.fleet.adding.publishers import is_here, with_published
+from bridge.fleet.adding.publishers import TRUSTS, is_here, with_published
 from bridge.fleet.adding.sdks import with_profile, with_sdks
 from bridge.fleet.adding.trial import dependencies, doubts, findings, needs, stand_ins, usage
 from bridge.fleet.adding.trial.attempt import Bench
@@ -45,6 +46,7 @@ from bridge.settings import UsageError
 Check = Callable[[Draft], Stanza]
 ROUNDS = 7
 PATIENCE = 100.0  # seconds, in which other settings are tried, and (after the first) other versions of what it uses
+WHOSE = re.compile(rf"{SETTING.pattern}|_ID$")  # of an account
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|(?<!PRO)FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
 A_HOST = re.compile(r"\b[a-z][a-z+]*://[^\s'\"<>),;]+|(?<![\w.-])(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?\b", re.IGNORECASE)
 # In the words that refuse an address.
@@ -292,3 +294,35 @@ def with_only_what_it_needs(tries: Tries, draft: Draft, seen: Seen) -> tuple[Dra
     files = tuple(name for name in draft.as_files if name in (*better.secrets, *told))
     better = replace(better, secrets=(*better.secrets, *told), optional=(*better.optional, *told), as_files=files)
     return better, bare if len(needless) == len(names) else tries.of(better)
+
+
+def with_what_it_cannot_do_without(tries: Tries, draft: Draft, seen: Seen) -> tuple[Draft, Seen]:
+    """With the optional keys, and what belongs to them, demanded, where most of its calls end before they ask anybody and get further with these:
+    as few as do that."""
+    names = _may_be_needed(draft, seen)
+    if tries.bench.asked or not (names and seen.report["started"] and doubts.is_stuck(seen)):
+        return draft, seen
+    given = tries.of(with_required(draft, names))
+    if not doubts.gets_further(seen, given):
+        return draft, seen
+    others: list[str] = []
+    for name in reversed(names):
+        less = [one for one in names if one != name]
+        if less and doubts.gets_further(seen, again := tries.of(with_required(draft, less))):
+            names, given, others = less, again, [name, *others]
+    if any(map(holds_secret, others)) and doubts.gets_further(seen, tries.of(with_required(draft, others))):
+        draft = replace(draft, why=draft.why | {"instead": f"instead of {' and '.join(names)} it takes {' and '.join(others)}"})
+    return with_required(draft, names), given
+
+
+def _may_be_needed(draft: Draft, seen: Seen) -> list[str]:
+    """Its optional keys, but for those of which any is enough, and who they are for."""
+    choices = {one["name"] for one in seen.report["published"] if one["one_of"]}
+    keys = [
+        name
+        for name in draft.optional
+        if (holds_secret(name) or name in draft.as_files) and name not in choices and not TRUSTS.search(name)
+    ]
+    firsts = {name.partition("_")[0] for name in keys}
+    beside = [name for name in draft.optional if name not in keys and name.partition("_")[0] in firsts and WHOSE.search(name)]
+    return (keys + beside)[:MANY]

@@ -45,6 +45,21 @@ def needless(names: Collection[str], given: Seen, bare: Seen, hosts: dict[str, s
     return found
 
 
+def is_stuck(bare: Seen) -> bool:
+    """Whether most of its calls end before they ask anybody."""
+    return 2 * len(_stuck(bare)) > len(needs.telling(bare))
+
+
+def gets_further(bare: Seen, given: Seen) -> bool:
+    """Whether most of its calls end in `bare` before they ask anybody, and work or ask somebody in `given`."""
+    further = _stuck(bare) & ({call["tool"] for call in needs.telling(given)} - _stuck(given))
+    return bool(given.report["started"]) and 2 * len(further) > len(needs.telling(bare))
+
+
+def _stuck(seen: Seen) -> set[str]:
+    return {call["tool"] for call in needs.telling(seen) if call["complaint"] and not findings.asks_somebody(seen, call)}
+
+
 def _is_wanted(name: str, seen: Seen) -> bool:
     """Whether a call names it that failed before it asked anybody."""
     return any(re.search(rf"\b{name}\b", call["complaint"], re.ASCII) and not findings.asked(seen, call) for call in seen.report["calls"])

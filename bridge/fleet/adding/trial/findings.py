@@ -258,6 +258,12 @@ def _host(what: str, telemetry: bool = False) -> str:
     return "" if inside else OF_OPERATORS.sub("*.", host)
 
 
+def asks_somebody(seen: Seen, call: Made) -> bool:
+    """Whether that call tried to reach anybody, also what was given in the place of a real address."""
+    during = [reach for reach in seen.reached if call["began"] <= reach.at <= call["ended"]]
+    return bool(asked(seen, call)) or uses_placeholder(replace(seen, reached=during))
+
+
 def back_end(seen: Seen, since: float = 0.0, until: float = inf) -> str:
     """The service that it looked for in its own container, where nobody answered."""
     return next((one.what for one in seen.reached if since <= one.at <= until and one.what.startswith(ON_ITSELF)), "")
