@@ -410,7 +410,7 @@ def test_what_can_stand_instead_of_a_key_is_told():
     draft = mends.with_variables(Draft("it"), seen(words=["Set X_KEY or both X_USER and X_PASSWORD"], started=0.0))
 
     assert (draft.secrets, draft.env) == (("X_KEY",), {})
-    assert draft.why["instead"] == "instead of X_KEY it takes X_USER, X_PASSWORD"
+    assert draft.why["instead"] == "instead of X_KEY it takes X_USER and X_PASSWORD"
 
 
 def test_a_folder_of_its_usage_becomes_a_volume():

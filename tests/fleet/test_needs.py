@@ -123,7 +123,8 @@ def test_what_it_says_of_itself_in_its_help_too_is_why_it_does_not_start():
 def test_of_variables_that_stand_for_each_other_the_first_are_taken_and_the_others_told(line, first, others):
     ended = seen(words=[line], started=0.0)
 
-    assert (needs.missing(ended), needs.instead(ended)) == (first, others)
+    assert (needs.missing(ended), needs.ways(ended, first)[0]) == (first, others)
+    assert needs.ways(ended, ["ANOTHER_KEY"]) == ([], "")  # which is another's complaint
 
 
 def test_a_key_that_stands_for_another_is_not_asked_for_where_a_log_breaks_the_line_that_says_so():

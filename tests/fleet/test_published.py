@@ -232,6 +232,20 @@ def test_words_say_what_is_required_and_what_may_be_left_out(text, says):
     assert list(needed(text).values()) == [says]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "- `A_KEY`: the key (if using the cloud)",
+        "- `A_KEY`: the key, required when using the cloud",
+        "- `A_KEY`: only needed for the cloud",
+        "| Name | Required |\n|---|---|\n| `A_KEY` | \u274c No\\*\\* |",
+        "```bash\nexport A_KEY=abc  # your key (if using the cloud)\n```",
+    ],
+)
+def test_what_is_required_only_in_some_case_is_optional(said):
+    assert needed(shown({"A_URL": "<url>", "A_KEY": "<key>"}), said) == {"A_URL": True, "A_KEY": False}
+
+
 def test_words_about_conditions_and_defaults_do_not_take_from_what_everybody_sets():
     lead = shown({"A_KEY": "<key>", "A_PORT": "1234"})
 
@@ -683,11 +697,11 @@ def test_another_way_in_that_a_configuration_shows_is_told():
     it = drafted(shown(key), shown({"IT_URL": "https://your-org.io", "IT_READ_ONLY": "true", **account}))
     one = drafted(shown(key), shown({**key, **account}))
 
-    assert (it.secrets, it.optional) == (("IT_API_KEY", "IT_PASSWORD", "IT_USERNAME"), ("IT_PASSWORD", "IT_USERNAME"))
-    assert it.why["instead"] == "instead of IT_API_KEY it takes IT_USERNAME and IT_PASSWORD"
+    assert it.secrets == it.optional == ("IT_API_KEY", "IT_PASSWORD", "IT_USERNAME")  # whoever has the other way in edits nothing
+    assert it.why["instead"] == "by its README one of these is enough: IT_API_KEY, or IT_USERNAME and IT_PASSWORD"
     assert "instead" not in one.why
     by_file = drafted(shown({"IT_SERVICE_ACCOUNT_PATH": "/path/to/a.json"}), shown({"IT_CREDENTIALS_PATH": "/path/to/b.json"}))
-    assert by_file.why["instead"] == "instead of IT_SERVICE_ACCOUNT_PATH it takes IT_CREDENTIALS_PATH"
+    assert by_file.why["instead"] == "by its README one of these is enough: IT_SERVICE_ACCOUNT_PATH, or IT_CREDENTIALS_PATH"
 
 
 def test_another_way_in_that_prose_names_is_told():
@@ -695,8 +709,8 @@ def test_another_way_in_that_prose_names_is_told():
     table = "| Name | Default |\n|---|---|\n| `IT_TOKEN` | |\n| `IT_USERNAME` | |\n| `IT_PASSWORD` | |\n| `IT_LEVEL` | `INFO` |"
     it = drafted(shown({"IT_TOKEN": "<token>"}), table, prose)
 
-    assert (it.secrets, it.optional) == (("IT_TOKEN", "IT_PASSWORD", "IT_USERNAME"), ("IT_PASSWORD", "IT_USERNAME"))
-    assert it.why["instead"] == "instead of IT_TOKEN it takes IT_USERNAME and IT_PASSWORD"
+    assert it.secrets == it.optional == ("IT_TOKEN", "IT_PASSWORD", "IT_USERNAME")
+    assert it.why["instead"] == "by its README one of these is enough: IT_TOKEN, or IT_USERNAME and IT_PASSWORD"
 
 
 def test_a_comment_between_two_ways_in_parts_the_lines_of_a_shell():

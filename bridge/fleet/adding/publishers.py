@@ -23,6 +23,7 @@ from bridge.fleet.adding.mends import (
     called_like,
     own_place,
     with_places,
+    without,
 )
 from bridge.fleet.adding.sdks import SDKS
 from bridge.fleet.adding.secrecy import reveals
@@ -143,8 +144,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     if here := [f"{one['name']} ({one['default'] or one['value']})" for one in every if one["name"] in plain and _would_find_itself(one)]:
         about = f"what its README shows for {', '.join(here)} is its own container: this machine is {HOST}"
         better = replace(better, why=better.why | {"here": about})
-    if ways := _instead(every, better):
-        better = replace(better, why=better.why | {"instead": ways})
+    better = _with_ways(every, better)
     if len(choices := [one["name"] for one in keys if one["one_of"]]) > 1:
         about = f"by its README one of these is enough, and one is needed: {', '.join(_with_its_user(name, all_names) for name in choices)}"
         better = replace(better, why=better.why | {"instead": about})
@@ -186,16 +186,26 @@ def _keys(draft: Draft, seen: Seen, every: list[Variable]) -> list[Variable]:
     return shown + told[:MOST_KEYS]
 
 
-def _instead(every: list[Variable], draft: Draft) -> str:
-    """Which optional keys, and what goes with them, other configurations have in the place of demanded ones; empty if none has."""
+def _with_ways(every: list[Variable], draft: Draft) -> Draft:
+    """With demanded keys, and what goes with them, optional where other configurations have others in their place: an operator has one of these."""
     there = {*draft.secrets, *draft.env} - {*draft.optional}
     keys = {name for name in draft.secrets if holds_secret(name) or A_KEYS_FILE.search(name)}
     maybe = [name for name in draft.optional if name in keys or BESIDE_A_KEY.search(name)]
     found = {one["name"]: [[name for name in way if name in maybe] for way in one["instead"]] for one in every if one["name"] in there}
-    found = {name: [way for way in ways if keys & {*way}] for name, ways in found.items()}
-    names = [name for name, ways in found.items() if ways]
-    ways = dict.fromkeys(" and ".join(way) for name in names for way in found[name])
-    return f"instead of {' and '.join(names)} it takes {', or '.join(ways)}" if keys & {*names} else ""
+    found = {name: others for name, ways in found.items() if (others := [way for way in ways if keys & {*way}])}
+    if not keys & {*found}:
+        return draft
+    every_way = dict.fromkeys(" and ".join(way) for way in ([*found], *(way for ways in found.values() for way in ways)))
+    about = f"by its README one of these is enough: {', or '.join(every_way)}"
+    better = without(draft, [*found])
+    files = tuple(name for name in draft.as_files if name in found)
+    return replace(
+        better,
+        secrets=(*found, *better.secrets),
+        optional=(*found, *better.optional),
+        as_files=(*better.as_files, *files),
+        why=draft.why | {"instead": about},
+    )
 
 
 def _is_kept_at_home(one: Variable, home: str) -> bool:

@@ -283,9 +283,13 @@ def with_only_what_it_needs(tries: Tries, draft: Draft, seen: Seen) -> tuple[Dra
     bare = tries.of(without(draft, names))
     if (wanted := {*needs.missing(bare)} & {*names}) and (names := [name for name in names if name not in wanted]):
         bare = tries.of(without(draft, names))
+    others, about = needs.ways(bare, own)
+    if other_way := [name for name in others if name in draft.secrets and name not in draft.optional]:
+        draft = replace(draft, optional=(*draft.optional, *other_way), why=draft.why | {"instead": about})
+        names = [name for name in names if name not in other_way]
     needless = doubts.needless(names, seen, bare, {name: stand_ins.host(name) for name in names})
     if not needless:
-        return draft, seen
+        return (draft, tries.of(draft)) if other_way else (draft, seen)
     told = [one["name"] for one in seen.report["published"] if one["name"] in needless and one["name"] not in seen.report["misspelt"]]
     better = without(draft, needless)
     if unread := [name for name in needless if name in seen.report["misspelt"]]:

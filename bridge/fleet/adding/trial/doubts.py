@@ -46,12 +46,14 @@ def needless(names: Collection[str], given: Seen, bare: Seen, hosts: dict[str, s
 
 
 def is_stuck(bare: Seen) -> bool:
-    """Whether most of its calls end before they ask anybody."""
-    return 2 * len(_stuck(bare)) > len(needs.telling(bare))
+    """Whether most of its calls end before they ask anybody, or there are no tools."""
+    return not bare.report["tools"] or 2 * len(_stuck(bare)) > len(needs.telling(bare))
 
 
 def gets_further(bare: Seen, given: Seen) -> bool:
-    """Whether most of its calls end in `bare` before they ask anybody, and work or ask somebody in `given`."""
+    """Whether most of its calls end in `bare` before they ask anybody, and work or ask somebody in `given`; or only that has tools."""
+    if not bare.report["tools"]:
+        return bool(given.report["tools"])
     further = _stuck(bare) & ({call["tool"] for call in needs.telling(given)} - _stuck(given))
     return bool(given.report["started"]) and 2 * len(further) > len(needs.telling(bare))
 

@@ -40,7 +40,7 @@ REFUSED = re.compile(r"\b(?:invalid|malformed|incorrect|wrong|rejected|format|un
 A_COUNT = re.compile(r"telemetry|\botlp\b", re.IGNORECASE)  # who only counts its use is no reason for an end
 DENIAL = re.compile(r"\b(no|without|only|usage)\b", re.IGNORECASE)
 OR = re.compile(r"\b(?:or|alternatively|otherwise)\b", re.IGNORECASE)
-TOGETHER = re.compile(r"\band\b|&|\+|\bboth\b", re.IGNORECASE)
+TOGETHER = re.compile(r"\band\b|&|\+|\bboth\b|\ball\b", re.IGNORECASE)
 ONLY_A_HELP = "it only prints how it is used"
 MOST_GUESSES = 4
 FLAG = re.compile(
@@ -100,11 +100,16 @@ def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
     return names, all_failed(seen) and not may_work
 
 
-def instead(seen: Seen) -> list[str]:
-    """The variables that it takes in the place of those."""
-    lines = _lines_of_its_calls(seen) if seen.report["started"] else _lines_of_its_end(seen)
-    first = _first(lines)
-    return [name for name in dict.fromkeys(name for line in lines for group in _groups(line)[1:] for name in group) if name not in first]
+def ways(seen: Seen, names: Collection[str]) -> tuple[list[str], str]:
+    """What it takes in the place of some of these, as its lines say that, and the same in words; empty if it says nothing of that."""
+    lines = _lines_of_its_calls(seen) + seen.report["words"] if seen.report["started"] else _lines_of_its_end(seen)
+    for first, *others in filter(None, map(_groups, lines)):
+        rest = [name for name in first if not all(name in way for way in others)]
+        found = [less for way in others if (less := [name for name in way if name not in first])]
+        if rest and found and {*first} <= {*names}:
+            about = f"instead of {' and '.join(rest)} it takes {', or '.join(map(' and '.join, found))}"
+            return [name for way in found for name in way], about
+    return [], ""
 
 
 def likely(seen: Seen, candidates: Collection[str]) -> list[str]:

@@ -363,8 +363,8 @@ def _by_row(said: _Said, cells: list[str], columns: list[str], heading: bool | N
     for title, cell in zip(columns, cells, strict=False):
         if re.search(r"requir|mandatory|needed|必|필수", title):
             is_yes = YES.search(cell) and not UNDER_A_CONDITION.search(cell)
-            is_no = NO.search(cell) and not UNDER_A_CONDITION.search(cell)
-            word, hint = (True, None) if is_yes else (False, None) if is_no or IN_THAT_CASE.match(cell) else (None, False)
+            is_no = NO.search(cell) or IN_THAT_CASE.match(cell)
+            word, hint = (True, None) if is_yes else (False, None) if is_no else (None, False)
         elif re.search("optional|可选", title) and word is None:
             word = False if YES.search(cell) else True if NO.search(cell) else None
         elif re.search("default|默认|預設|デフォルト|기본", title) and not NOTHING.match(cell):

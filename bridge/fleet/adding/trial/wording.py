@@ -19,11 +19,17 @@ CONDITION = re.compile(
     r"\b(?:required|mandatory|necessary)\b[ `*,(]{1,4}or (?:use|set|provide|both)\b|\b(?:required|mandatory|necessary)\b[^.|\n]{0,12}\b(?:if|when|for|only|unless|with|in|by|to|on)\b|\bone of\b|\beither\b|\balternative\b|\binstead of\b|\bor\b[ `*]*[A-Z]+_[A-Z_]+",
     re.IGNORECASE,
 )
+# What some do without: "required when using the cloud", "(if using a proxy)", "only for write operations".
+ONLY_IF = re.compile(
+    r"(?:\b(?:required|mandatory|necessary|needed)\b[^.|\n]{0,12}\b|\((?:only )?)(?:if|when)\b(?![^.|)\n]{0,40}\b(?:not|un\w+)\b)"
+    r"|\b(?:only (?:required|mandatory|necessary|needed)|(?:required|mandatory|necessary|needed) only)\b|\bonly for (?!all\b)",
+    re.IGNORECASE,
+)
 
 
 def says(text: str) -> tuple[bool | None, bool | None]:
     """What a text says, and what it only suggests. True: "required"; False: "optional"."""
-    if OPTIONAL.search(text):
+    if OPTIONAL.search(text) or ONLY_IF.search(text):
         return False, None
     if CONDITION.search(text) or DEFAULT.search(text):
         return None, False
