@@ -69,6 +69,25 @@ def test_a_server_elsewhere_is_told_where_the_package_starts_none():
     assert told[1].endswith("take this stanza away, and `mcp-bridge add it --url 'https://mcp.site.io/mcp?a=1&b'` adds that")
 
 
+def test_what_surely_keeps_it_from_starting_is_told_alone():
+    draft = Draft("it", {"pypi": "it==1.0"}, ("it",), egress=True, why={"egress": "its code asks it.example"})
+    desk = seen(words=["tkinter.TclError: no display name and no $DISPLAY"], started=0.0, commands=["it --url x"], login="it auth")
+
+    assert notes.of_one_that_did_not_start(draft, desk, [], ["IT_HOST"]) == [
+        "it did not start: it wants a desktop, which no container has: let it run beside yours, behind `mcp-bridge serve`, and add it by --url"
+    ]
+
+
+def test_a_login_that_it_asks_for_is_told_without_what_else_its_code_reads_and_with_a_folder_for_a_file_of_its_home():
+    wanted = seen(words=["Value error: no token. Run 'it-mcp auth' first"], started=0.0, home=".it-mcp.env", commands=["it-mcp --url x"])
+    draft = Draft("it", {"pypi": "it-mcp==1.0"}, ("it-mcp",), env={"HOME": "/data"}, egress=False, why={"egress": "it did not start"})
+
+    told = notes.of_one_that_did_not_start(draft, wanted, [], ["IT_TOKEN"])
+
+    way = "volumes: [/a/folder/of/yours:/data] with a copy of your ~/.it-mcp.env in it brings what that writes"
+    assert told[1:] == [f"it wants a login by hand, once: run `it-mcp auth` where you have a browser: {way}"]
+
+
 def test_a_program_of_a_desk_that_it_asks_for_is_told_with_where_to_run_it():
     words = ["No module named 'EditorScript'", "Make sure Video Editor is running", "ModuleNotFoundError: No module named 'EditorScript'"]
     draft = Draft("it", {"pypi": "it==1.0"}, ("it",), why={"egress": "x"})
@@ -347,14 +366,14 @@ def test_only_of_an_end_that_is_about_a_key_it_is_said_that_it_was_for_want_of_t
 
 def test_what_an_install_script_would_have_brought_is_told():
     draft = Draft("it", {"npm": "it@1"}, ("it",), egress=True, why={"egress": ""})
-    says = "it did not start: what it lacks its install script brings (`node install.js`), which is not run, as it is code of the package"
+    says = ": what it lacks its install script brings (`node install.js`), which is not run, as it is code of the package"
     words = ["Error: ENOENT: no such file, open '/opt/server/node_modules/it/bin/it'"]
     absent = {"words": words, "started": 0.0, "installer": "node install.js"}
 
-    assert notes._why_not(draft, seen(**absent), []).startswith(says)
-    assert notes._why_not(draft, seen(**absent | {"words": ["x"], "speaks_mcp": False}), []).startswith(says)
-    assert "install script" not in notes._why_not(draft, seen(**absent | {"words": ["no account"]}), [])
-    assert "install script" not in notes._why_not(draft, seen(**absent | {"installer": ""}), [])
+    assert notes._obstacle(draft, seen(**absent), []).startswith(says)
+    assert notes._obstacle(draft, seen(**absent | {"words": ["x"], "speaks_mcp": False}), []).startswith(says)
+    assert "install script" not in notes._obstacle(draft, seen(**absent | {"words": ["no account"]}), [])
+    assert "install script" not in notes._obstacle(draft, seen(**absent | {"installer": ""}), [])
 
 
 def test_where_else_it_waits_is_told_only_where_it_seems_to_wait_for_somebody_of_a_desk():
@@ -397,4 +416,4 @@ def test_who_waits_for_the_operators_own_address_does_not_serve_http():
     draft = Draft("it", env={"IT_URL": "${IT_URL}"})
 
     assert notes._why_not(draft, waiting, ["IT_URL"]) == "it did not start without a real IT_URL: it wants to reach that at its start"
-    assert "it serves HTTP" in notes._why_not(draft, waiting, [])
+    assert "it serves HTTP" in notes._obstacle(draft, waiting, []) and not notes._obstacle(draft, waiting, ["IT_URL"])

@@ -529,6 +529,15 @@ def test_what_surely_is_no_server_is_refused_and_what_may_fetch_or_start_one_is_
         assert prove._decided(tried, draft, seen(**ended, **other), "").tools is None
 
 
+def test_nothing_is_guessed_for_one_that_waits_for_its_operators_address():
+    waits = seen(why_not="no answer within 40 s", started=0.0, reads=["IT_MODE"], reached=[(10.5, "it-url.placeholder.invalid:80")])
+    table = Table(*[waits] * 9)
+
+    tries.mended(tries.Tries(table, {}, add._checked), Draft("it", {"pypi": "it==1.0"}, ("it",), env={"IT_URL": "${IT_URL}"}))
+
+    assert len(table.stanzas) == 1
+
+
 def test_a_client_of_mcp_is_refused_whatever_it_starts_and_asks():
     draft, tried = Draft("it", {"npm": "it@1.0.0"}, ("it",), description="Inspects servers"), tries.Tries(Table(), {}, add._checked)
     ended = seen(words=["No server"], started=0.0, is_client=True, starts=["npm"], reached=[(2.0, "it.example")])

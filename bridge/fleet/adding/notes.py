@@ -44,28 +44,25 @@ def of_a_started_one(draft: Draft, litellm_name: str, closed: Seen) -> list[str]
 
 
 def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], wanted: list[str]) -> list[str]:
-    """`lacking`: what has no value yet; `wanted`: variables of its code that nobody said. What stops it comes first."""
+    """`lacking`: what has no value yet; `wanted`: variables of its code that nobody said. What stops it comes first, and alone where that is
+    sure."""
+    if obstacle := _obstacle(draft, best, lacking):
+        return [_line(f"it did not start{obstacle}"), *map(_line, _elsewhere(draft, best))]
+    is_open = not (lacking or dependencies.is_broken(best) or needs.login(best))  # what else it may want
+    reads = f"its code reads {named(wanted)}: what it needs of these belongs into its 'env' or 'secrets'"
     return [
         _line(one)
         for one in [
             _why_not(draft, best, lacking),
             *([] if lacking else _elsewhere(draft, best)),
-            *(
-                [f"its code reads {named(wanted)}: what it needs of these belongs into its 'env' or 'secrets'"]
-                if wanted and best.report["speaks_mcp"] and not (lacking or _asked(draft, best, lacking) or dependencies.is_broken(best))
-                else []
-            ),
-            *(
-                []
-                if lacking or best.report["platform"] or not best.report["speaks_mcp"] or dependencies.is_broken(best)
-                else _as_shown(draft, best)
-            ),
+            *([reads] if wanted and is_open and not _asked(draft, best, lacking) else []),
+            *(_as_shown(draft, best) if is_open else []),
             *_with_a_name(best),
-            *(_programs(draft, best) if best.report["speaks_mcp"] and not best.report["platform"] else []),
+            *_programs(draft, best),
             *_desk(best),
             *_login(draft, best),
             *filter(None, map(draft.why.get, ("own_machine", "program", "driver", "instead", "profile", "here"))),
-            _egress(draft),
+            *([_egress(draft)] if draft.egress else []),
         ]
     ]
 
@@ -80,32 +77,36 @@ def named(names: Iterable[str], most: int = SHORT) -> str:
     return ", ".join(names[:most]) + " …" * (len(names) > most)
 
 
-def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
+def _obstacle(draft: Draft, best: Seen, lacking: list[str]) -> str:
+    """What keeps it from starting whatever it is given here; empty if that is not sure."""
     if best.report["installer"] and (not best.report["speaks_mcp"] or IN_ITSELF.search("\n".join(best.report["words"]))):
         return (
-            f"it did not start: what it lacks its install script brings (`{best.report['installer']}`), which is not run, as it is code of the package:"
+            f": what it lacks its install script brings (`{best.report['installer']}`), which is not run, as it is code of the package:"
             " `binary:` or an image of it has that, or let it run elsewhere, behind `mcp-bridge serve`, and add it by --url"
         )
     if not best.report["speaks_mcp"]:
         others = [*(f"starts {one}" for one in best.report["starts"]), *(f"fetches something from {one}" for one in draft.reached)]
         way_out = f", but it {named(others)}: let it run where it has that, behind `mcp-bridge serve`, and add it by --url"
-        return f"it did not start, and nothing that it installs speaks MCP{way_out if others else ': is it a server?'}"
+        return f", and nothing that it installs speaks MCP{way_out if others else ': is it a server?'}"
     if addon := dependencies.native_addon(best):
-        return f"it did not start: {addon} must be compiled" + (
+        return f": {addon} must be compiled" + (
             f", and that failed: {draft.why['build']}"
             if "build" in draft.why
             else ", which runs code of its package: take this stanza away and add it with --build"
         )
     if told := needs.desk(best):
-        return f"it did not start: it wants a program of a desk beside it ({told[:120]}): {RUNS_THERE}"
+        return f": it wants a program of a desk beside it ({told[:120]}): {RUNS_THERE}"
     if (module := needs.absent_module(best)) and "pypi" in draft.source:
         packages = ", ".join([*listed(draft.source["pypi"]), "NAME"])
-        return f"it did not start: it imports {module}, which it neither has nor requires: broken as published, unless `pypi: [{packages}]` brings it"
+        return f": it imports {module}, which it neither has nor requires: broken as published, unless `pypi: [{packages}]` brings it"
     if wanted := dependencies.not_in_a_package(best, draft.apt) or _platform(best):
-        return f"it did not start: {wanted}"
-    if needs.listens(best) and not _waits(best, lacking):
-        place = f" on port {found}" if (found := needs.port(best)) else ""
-        return f"it did not start: it serves HTTP{place}, not its input and output: let it run elsewhere, and add it by --url"
+        return f": {wanted}"
+    place = f" on port {found}" if (found := needs.port(best)) else ""
+    by_http = f": it serves HTTP{place}, not its input and output: let it run elsewhere, and add it by --url"
+    return by_http if needs.listens(best) and not _waits(best, lacking) else ""
+
+
+def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
     without = "" if dependencies.is_broken(best) or not lacking else f" without a real {', '.join(lacking)}"
     if without and not (_waits(best, lacking) or _asked(draft, best, lacking) or needs.speaks_of(best, lacking)):
         without = f" with what stood in for {named(lacking)}"  # which may be why, or not
@@ -230,8 +231,10 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
     keys = [name for name in keys if not OF_A_CLIENT.search(name)]
     instead = f"; or give it a key ({named(keys, 2)})" if keys else ""
     kept, below = seen.report["home"], seen.report["below"]
-    place = str(PurePosixPath(kept).parent) if PurePosixPath(kept).suffix and "/" in kept else kept
+    place = str(PurePosixPath(kept).parent) if PurePosixPath(kept).suffix else kept
     at_home = f": volumes: [/your/home/{place}:{draft.env.get('HOME', '/tmp')}/{place}] brings what that writes"
+    if place == "." and "HOME" in draft.env:  # a file alone could not be replaced, which is how many write one anew
+        at_home = f": volumes: [/a/folder/of/yours:{draft.env['HOME']}] with a copy of your ~/{kept} in it brings what that writes"
     there = f": volumes: [/where/that/ran/{below}:{draft.cwd}/{below}] brings what that writes"
     brings = at_home if kept else there if below and draft.cwd else ", and bring what that writes by a volume"
     if command and not (required and not SURELY_BY_HAND.search(command)):

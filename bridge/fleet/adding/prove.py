@@ -151,6 +151,7 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     best = opened if opened and not closed.report["started"] and (opened.report["started"] or not findings.is_cut_off(opened)) else closed
     if not best.report["started"]:
         _refuse(draft, [closed, best])
+        draft = replace(draft, description=draft.description or closed.report["about"])
         return Proof(draft, notes=notes.of_one_that_did_not_start(draft, best, lacking, wanted))
     title = best.report["server"].get("title") if isinstance(best.report["server"], dict) else ""
     unproved, asked = findings.unproved(best)

@@ -38,7 +38,7 @@ from bridge.fleet.adding.sdks import with_profile, with_sdks
 from bridge.fleet.adding.trial import dependencies, doubts, findings, needs, stand_ins, usage
 from bridge.fleet.adding.trial.attempt import Bench
 from bridge.fleet.adding.trial.container import Seen
-from bridge.fleet.adding.trial.witness import slowness
+from bridge.fleet.adding.trial.witness import NO_ANSWER, slowness
 from bridge.fleet.lock import tell
 from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError
@@ -114,7 +114,7 @@ def mended(tries: Tries, draft: Draft) -> tuple[Draft, Seen]:
         if seen.report["started"] or _needs(better) == _needs(draft):  # else that is tried before what is guessed from its end
             better = with_sdks(with_files(with_storage(with_variables(with_options(better, seen), seen), seen), seen), shown)
         better = with_memory(better if tries.may_be(better) else draft, seen)
-        if better == draft and not (seen.report["started"] or dependencies.is_broken(seen)):
+        if better == draft and not (seen.report["started"] or dependencies.is_broken(seen) or _waits_for_its_operators(seen)):
             better = _with_guesses(tries, draft, seen)
         last, draft = draft, better
         if replace(better, secrets=last.secrets, optional=last.optional) == last and _needs(better) == _needs(last):
@@ -132,6 +132,11 @@ def mended(tries: Tries, draft: Draft) -> tuple[Draft, Seen]:
     draft, seen = _with_back_end(tries, draft, seen)
     draft, seen = _with_own_places(tries, without_what_is_named_twice(draft), seen)
     return secret_values.apart(draft), seen
+
+
+def _waits_for_its_operators(seen: Seen) -> bool:
+    """Whether it says nothing, as long as nobody answers at an address that its operator will name."""
+    return findings.uses_placeholder(seen) and seen.report["why_not"].startswith(NO_ANSWER)
 
 
 def _needs(draft: Draft) -> tuple[set[str], dict[str, str]]:

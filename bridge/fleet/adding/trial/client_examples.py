@@ -43,7 +43,7 @@ A_SIDE_WAY = re.compile(
 A_BLOCK_IN_TWO = re.compile(r"^[ \t]*(?:#|//) *(?:or|alternatively)\b.*$", re.IGNORECASE | re.MULTILINE)  # a comment between two ways
 # Of a block of lines that starts it for clients elsewhere.
 SERVES = re.compile(
-    r"--(?:transport|mode)[ =](?:sse|http|streamable)|(?<!\S)--(?:http|sse)\b|\b\w*(?:HTTP|SSE)_PORT=|TRANSPORT=[\"']?(?:sse|http|streamable)",
+    r"(?:--(?:transport|mode)|(?<!\S)-t)[ =](?:sse|http|streamable)|(?<!\S)--(?:http|sse)\b|\b\w*(?:HTTP|SSE)_PORT=|TRANSPORT=[\"']?(?:sse|http|streamable)",
     re.IGNORECASE | re.MULTILINE,
 )
 RUNS_A_CONTAINER = re.compile(r"\b(?:docker|podman) run\b")
