@@ -89,8 +89,8 @@ def newest_together(wanted: Sequence[str], build: bool = False) -> list[str]:
     names = [found for one in wanted if (found := REQUIREMENT.fullmatch(one) and re.match(r"[\w.-]+(?:\[[^\]]*\])?", one))]
     if len(wanted) == len(names) > 1:
         with suppress(Failed):
-            said = compiled([*wanted], ["--python-version", PYTHON, "--no-header", "--no-annotate"], build)
-            versions = {name: version for name, _, version in (line.partition("==") for line in said.splitlines())}
+            said = compiled([*wanted], ["--universal", "--python-version", PYTHON, "--no-header", "--no-annotate"], build)
+            versions = {name: version for name, _, version in (line.partition(" ")[0].partition("==") for line in said.splitlines())}
             newest = [versions.get(re.sub(r"[-_.]+", "-", name[0].partition("[")[0]).lower(), "") for name in names]
             if all(newest):
                 return [f"{name[0]}=={version}" for name, version in zip(names, newest, strict=True)]
