@@ -42,6 +42,7 @@ SUCCESSOR = re.compile(
     r"[`'\"]?(?!https?:)(@[a-z0-9][\w.-]*/[a-z0-9][\w.-]*\w|[a-z0-9.]*[a-z0-9](?:[-_][a-z0-9]+)+|(?<=[`'\"])[a-z0-9][\w.-]*\w)(?![\w.-]*(?:[^\x00-\x7f]|\.[a-z]{2}))",
     re.IGNORECASE | re.ASCII,
 )
+FOR_A_NEWER = re.compile(r"\bdepends? on Python>=(3\.\d+)")  # in the words of uv
 DEPRECATED = "its publisher calls it deprecated"
 UNSEEN = ": its digest is not known, nor its entrypoint, with which `command` must begin"
 
@@ -61,29 +62,39 @@ class About:
     extra: str = ""  # with which alone it gets what speaks MCP
 
 
-def newest_of_pypi(package: str, build: bool = False) -> str:
-    """`package` with a version: its own, or the newest that installs on the images' Python. Raises UsageError."""
+class NewerPython(UsageError):
+    """A package that is for a newer Python than the images have. `python`: which."""
+
+    def __init__(self, package: str, python: str):
+        super().__init__(f"{package} is for Python {python} and later")
+        self.python = python
+
+
+def newest_of_pypi(package: str, build: bool = False, python: str = PYTHON) -> str:
+    """`package` with a version: its own, or the newest that installs on that Python. Raises UsageError."""
     if not REQUIREMENT.fullmatch(package):
         raise UsageError(f"{printable(package[:200])!r}: not a name of PyPI")
     if "==" in package:
         return package
     try:
         # An older Python would silently be given an older version; one with pre-releases only has those.
-        said = compiled([package], ["--no-deps", "--python-version", PYTHON, "--no-header", "--no-annotate"], build)
+        said = compiled([package], ["--no-deps", "--python-version", python, "--no-header", "--no-annotate"], build)
     except Failed as error:
+        if python == PYTHON and (newer := FOR_A_NEWER.search(" ".join(error.printed.split()))):
+            raise NewerPython(package, newer[1]) from None
         if why := unreached(error.printed):
             raise UsageError(f"{package}: PyPI cannot be reached ({why}): is this machine online?") from None
         if not build and has_no_wheel(error.printed):
             _refuse_withdrawn(package)
-            raise NoWheel(f"{package}: there is no wheel of it (for Python {PYTHON})") from None
-        raise UsageError(f"{package}: PyPI has no such package for Python {PYTHON}: {error.reason}") from None
+            raise NoWheel(f"{package}: there is no wheel of it (for Python {python})") from None
+        raise UsageError(f"{package}: PyPI has no such package for Python {python}: {error.reason}") from None
     found = re.search(r"^[A-Za-z0-9._-]+(?:\[[^\]]*\])?==\S+", said, re.MULTILINE)
     if not found:
         raise UsageError(f"{package}: not a name of PyPI")
     return found[0]
 
 
-def newest_together(wanted: Sequence[str], build: bool = False) -> list[str]:
+def newest_together(wanted: Sequence[str], build: bool = False, python: str = PYTHON) -> list[str]:
     """Each of these with the newest version that goes with the others, as `uvx --with` takes them; each with its own newest where nothing goes
     together. Raises UsageError."""
     names = [found for one in wanted if (found := REQUIREMENT.fullmatch(one) and re.match(r"[\w.-]+(?:\[[^\]]*\])?", one))]
@@ -94,7 +105,7 @@ def newest_together(wanted: Sequence[str], build: bool = False) -> list[str]:
             newest = [versions.get(re.sub(r"[-_.]+", "-", name[0].partition("[")[0]).lower(), "") for name in names]
             if all(newest):
                 return [f"{name[0]}=={version}" for name, version in zip(names, newest, strict=True)]
-    return [newest_of_pypi(one, build) for one in wanted]
+    return [newest_of_pypi(one, build, python) for one in wanted]
 
 
 def _refuse_withdrawn(package: str) -> None:
@@ -131,7 +142,7 @@ def _successor(kind: str, package: str, said: str) -> str:
     return f": `mcp-bridge add --{kind} {new}` adds what that names" if new else ""
 
 
-def look_at_pypi(package: str, build: bool = False) -> About:
+def look_at_pypi(package: str, build: bool = False, python: str = PYTHON) -> About:
     """Unpack it alone, as an image would have it, and see which programs it brings: entry points, scripts and executables
     alike. A wheel's code does not run; what is built is built in a container, where there is Docker. Raises UsageError."""
     is_empty, command = False, tuple[str, ...]()
@@ -141,15 +152,15 @@ def look_at_pypi(package: str, build: bool = False) -> About:
             metadata, programs = json.loads(said[said.index(_FOUND) + len(_FOUND) :])
         else:
             with tempfile.TemporaryDirectory() as folder:
-                unpack(package, Path(folder), build=build)
+                unpack(package, Path(folder), python, build)
                 [path] = Path(folder).glob("*.dist-info/METADATA")
                 metadata, programs = path.read_text(encoding="utf-8"), [one.name for one in Path(folder, "bin").glob("*") if one.is_file()]
                 command = _module(Path(folder)) if not programs else ()
                 is_empty = not any(one.is_file() for one in Path(folder).rglob("[!.]*") if path.parent not in one.parents)
     except Failed as error:
         if not build and has_no_wheel(error.printed):
-            raise NoWheel(f"{package}: there is no wheel of it (for Python {PYTHON})") from None
-        raise UsageError(f"{package}: it cannot be had for Python {PYTHON}: {error.reason}") from None
+            raise NoWheel(f"{package}: there is no wheel of it (for Python {python})") from None
+        raise UsageError(f"{package}: it cannot be had for Python {python}: {error.reason}") from None
     about = HeaderParser().parsestr(metadata)
     requires = about.get_all("Requires-Dist") or []
     brings = tuple(one for one in requires if "extra ==" not in one) if is_empty else ()

@@ -19,6 +19,7 @@ from bridge.fleet.adding.elsewhere import Entry
 from bridge.fleet.adding.sources import SOURCES, Asked
 from bridge.fleet.adding.trial.attempt import Bench
 from bridge.fleet.commands.add import summary
+from bridge.fleet.engines.programs import Failed
 from bridge.fleet.load import read_stanza
 from bridge.fleet.model import Fleet
 from bridge.fleet.project import Project
@@ -784,6 +785,25 @@ def test_a_package_whose_server_is_an_extra_gets_that(project, monkeypatch):
     assert origins._extra([*requires, "fastmcp>=2"]) == "" and origins._extra(requires[:2]) == ""
 
 
+def test_a_package_for_a_newer_python_gets_that(monkeypatch):
+    asked = []
+
+    def compiled(wanted, options, build=False):
+        asked.append(options[2])
+        if options[2] == origins.PYTHON:
+            raise Failed(["uv"], 1, "error: No solution found\n  cause: Because all versions of it-mcp depend on\n Python>=3.14, we can")
+        return "it-mcp==1.0\n"
+
+    monkeypatch.setattr(origins, "compiled", compiled)
+    monkeypatch.setattr(origins, "look_at_pypi", lambda *said: origins.About("it-mcp==1.0", ["it-mcp"], f"For {said[2]}"))
+
+    draft = SOURCES["pypi"].pinned(Draft("it", {"pypi": "it-mcp"}), [])
+
+    assert asked == [origins.PYTHON, "3.14"]
+    assert (draft.source["pypi"], draft.python, draft.description) == ("it-mcp==1.0", "3.14", "For 3.14")
+    assert "python: '3.14'    # it-mcp is for Python 3.14 and later" in draft.text
+
+
 def test_a_package_of_npm_without_a_program_is_told_and_no_file_of_a_library_is_guessed(project, monkeypatch):
     said = {"name": "@me/it", "version": "1.0.0", "main": "./build/it.js"}
     monkeypatch.setattr(origins, "npm", lambda *_: json.dumps(said))
@@ -1022,7 +1042,7 @@ def test_a_file_with_keys_is_not_given_to_the_trial_and_copied_with_secrets(proj
     "said, kept", [("Add your description here", ""), ("Adds a description to pictures,", "Adds a description to pictures")]
 )
 def test_a_description_that_nobody_wrote_is_none(monkeypatch, said, kept):
-    monkeypatch.setattr(origins, "newest_of_pypi", lambda package, build: f"{package}==1.0")
+    monkeypatch.setattr(origins, "newest_of_pypi", lambda package, *_: f"{package}==1.0")
     monkeypatch.setattr(origins, "look_at_pypi", lambda *_: origins.About("it==1.0", ["it"], said))
 
     assert SOURCES["pypi"].pinned(Draft("it", {"pypi": "it"}), []).description == kept

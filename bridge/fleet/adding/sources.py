@@ -52,13 +52,21 @@ class Pypi:
         return asked.draft(pypi=asked.value)
 
     def pinned(self, draft: Draft, notes: list[str]) -> Draft:
-        packages = origins.newest_together(listed(draft.source["pypi"]), draft.build)
-        about = origins.look_at_pypi(packages[0], draft.build)
+        try:
+            return self._pinned(draft, notes)
+        except origins.NewerPython as why:
+            tell(f"{why}: taking that")
+            return self._pinned(replace(draft, python=why.python, why=draft.why | {"python": str(why)}), notes)
+
+    def _pinned(self, draft: Draft, notes: list[str]) -> Draft:
+        python = draft.python or origins.PYTHON
+        packages = origins.newest_together(listed(draft.source["pypi"]), draft.build, python)
+        about = origins.look_at_pypi(packages[0], draft.build, python)
         if about.is_empty and len(about.brings) == 1:  # another name for that
             name = packages[0].partition("==")[0]
-            packages[0] = origins.newest_of_pypi(about.brings[0].partition(";")[0].strip(), draft.build)
+            packages[0] = origins.newest_of_pypi(about.brings[0].partition(";")[0].strip(), draft.build, python)
             notes.append(f"{name} is empty, and only brings {packages[0]}: that was taken")
-            about = origins.look_at_pypi(packages[0], draft.build)
+            about = origins.look_at_pypi(packages[0], draft.build, python)
         notes += about.notes
         if about.extra and "[" not in packages[0]:
             packages[0] = packages[0].replace("==", f"[{about.extra}]==")
