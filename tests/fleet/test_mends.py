@@ -322,6 +322,22 @@ def test_the_arguments_that_its_readme_shows_are_tried_where_it_does_not_start(a
     assert mends.with_options(Draft("it", command=("it",)), broken).command == ("it",)
 
 
+def test_an_option_is_known_by_its_longer_name():
+    assert package_files.long_options("`--token`, `-t`; '-m, --mode'; ['-k', '--api-key']; --yes -n") == {
+        "-t": "--token",
+        "-m": "--mode",
+        "-k": "--api-key",
+    }
+
+
+def test_a_client_s_secret_is_not_offered_without_who_that_client_is():
+    def offered(*reads):
+        it = Draft("it", {"npm": "it@1"}, secrets=("IT_KEY",))
+        return mends.with_variables(it, seen(reads=reads, documented=reads, started=1.0)).optional
+
+    assert offered("IT_CLIENT_SECRET") == () and offered("IT_CLIENT_ID", "IT_CLIENT_SECRET") == ("IT_CLIENT_SECRET", "IT_CLIENT_ID")
+
+
 def test_the_arguments_of_its_own_program_are_shown_by_its_readme_too():
     readme = '{"mcpServers": {"it": {"command": "it", "args": ["--mcp"], "cwd": "/x"}, "other": {"command": "jq", "args": ["-x"]}}}'
 
@@ -525,6 +541,9 @@ def test_who_asks_a_machine_of_google_who_it_is_wants_its_account_where_that_cal
 
     assert (failed.secrets, failed.optional) == (("GOOGLE_APPLICATION_CREDENTIALS",), ())
     assert with_sdks(failed).as_files == failed.secrets and worked.secrets == ()
+    said = "Project missing: set it by the project parameter or the IT_PROJECT environment variable"
+    beyond = mends.with_variables(Draft("it"), seen(made("look", "connect ECONNREFUSED"), made("list", said), reached=asks))
+    assert (beyond.secrets, beyond.optional, beyond.env) == (("GOOGLE_APPLICATION_CREDENTIALS",), (), {})  # whom it asks all the same
 
 
 def test_an_option_that_ends_the_command_and_wants_a_value_gets_one_of_the_operator_s():

@@ -305,6 +305,7 @@ def test_other_code_than_that_of_a_package_of_that_name_may_speak_mcp(tmp_path, 
         ("p.add_argument('--base-url', help=f(g(1)), default=os.environ.get('SITE_URL'))", {"--base-url": "SITE_URL"}),
         ("p.option('-k, --key <key>', 'the key', process.env.SITE_KEY)", {"--key": "SITE_KEY"}),
         ("p.add_argument('--key')\nos.getenv('SITE_KEY')", {}),
+        ("flags: ['--api-key', '-k']; process.env[`SITE_${it.name.toUpperCase()}`]", {"--api-key": "SITE_API_KEY"}),
         ("p.add_argument('--port', default=80 if os.getenv('SITE_KEY') else 81)", {}),
     ],
 )

@@ -1151,3 +1151,30 @@ def test_where_a_program_is_installed_is_no_place_to_keep_things():
     assert (draft.env, draft.volumes) == ({"GHOST_INSTALL_DIR": "${GHOST_INSTALL_DIR}", "A_DATA_DIR": "/data"}, ("it-data:/data",))
     assert draft.why["program"].startswith("GHOST_INSTALL_DIR is where a program or a library of it is installed")
     assert mends._plain("GHOST_INSTALL_DIR", "it") == "${GHOST_INSTALL_DIR}"
+
+
+def test_an_address_with_a_public_default_is_offered_where_it_may_be_an_operator_s_own():
+    table = "| Name | Default |\n|---|---|\n| `{}` | `{}` |"
+    key, first = shown({"IT_KEY": "<key>"}), shown({"SITE_URL": "https://open.site.io/base"})
+
+    assert drafted(first, table.format("SITE_URL", "https://open.site.io/base"), reads=["SITE_URL"]).optional == ("SITE_URL",)
+    assert drafted(key, table.format("IT_URL", "https://it.io"), reads=["IT_URL"]).optional == ("IT_URL",)
+    assert drafted(key, table.format("IT_URL", "https://api.it.io/v2"), reads=["IT_URL"]).optional == ()  # nobody has another
+
+
+def test_what_switches_keys_on_is_offered_with_them():
+    ways = {"IT_ENABLED": "true", "IT_CLIENT_ID": "<id>", "IT_CLIENT_SECRET": "<secret>"}
+
+    assert drafted(shown(None), shown(ways)).optional == ("IT_CLIENT_SECRET", "IT_ENABLED", "IT_CLIENT_ID")
+
+
+def test_a_heading_that_requires_something_for_some_use_leaves_it_to_a_trial():
+    lines = (
+        shown({"IT_TOKEN": "x", "IT_SECRET": "x"})
+        + "\n```bash\n# Required for reading\nexport IT_TOKEN=x\n\n# Required\nexport IT_SECRET=x\n```"
+    )
+
+    assert {one["name"]: (one["needed"], one["said"]) for one in published.variables(lines, "@me/site-mcp")} == {
+        "IT_TOKEN": (True, False),
+        "IT_SECRET": (True, True),
+    }

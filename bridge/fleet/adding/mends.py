@@ -266,6 +266,7 @@ def with_variables(draft: Draft, seen: Seen) -> Draft:
         ]
         others = [*there, *secret, *keys]  # of which it may be an older name
         keys = [name for name in keys if not any(one.endswith(f"_{name}") for one in others)]
+        keys = [name for name in keys if not _is_half(name, {*others, *read})]
         told = _with_beside(keys[:MOST_KEYS], read)
         secret, optional = [*secret, *told], [*optional, *told]
     new = [*plain, *secret]
@@ -273,6 +274,11 @@ def with_variables(draft: Draft, seen: Seen) -> Draft:
         draft = replace(draft, why=draft.why | {"instead": about})
     draft = replace(draft, as_files=(*draft.as_files, *filter(A_KEYS_FILE.search, secret)), env=needs.settings(seen) | draft.env | plain)
     return with_places(replace(draft, secrets=(*draft.secrets, *secret), optional=(*draft.optional, *optional)))
+
+
+def _is_half(name: str, others: Collection[str]) -> bool:
+    """A client's secret without who that client is does nothing."""
+    return name.endswith("_CLIENT_SECRET") and f"{name.removesuffix('SECRET')}ID" not in others
 
 
 def _is_key(draft: Draft, name: str) -> bool:

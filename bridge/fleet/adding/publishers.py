@@ -49,6 +49,7 @@ KEEPS_FROM = re.compile(
 WHOM = re.compile(r"(^|_)(SANDBOX|PRODUCTION|TEST_?MODE|TEST_?NET|DEMO)(_|$)")  # of two services of the same kind it talks to
 OF_ITS_TOOLS = re.compile(r"(^|_)(TOOLS?|TOOLSETS?|TOOL_GROUPS?|CATEGORIES)$")  # which there are: whoever wants others looks for that
 OF_AN_API = re.compile(r"(?<!MCP)_(HTTP|API|URL)_PATH$")  # what stands behind the host of an address
+OF_AN_API_HOST = re.compile(r"https?://(?:[\w-]+[.-])*api[.-]")
 A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|pfx|ya?ml)$")
 A_FILE = re.compile(rf"{A_KEYS_FILE.pattern}|(^|_)KUBECONFIG$")
 OF_A_CHOICE = re.compile(r"(^|_)(TYPE|DIALECT|DRIVER|ENGINE|PROVIDER|BACKEND)$")
@@ -263,7 +264,13 @@ def _may_be_set(one: Variable, seen: Seen, firsts: Collection[str], all_names: C
     if one["first"] and WHOM.search(name):
         return is_of_it
     if SWITCH.search(name) or one["value"].lower() in ("true", "false"):
-        return False
+        return is_of_it and name == f"{_first_word(one)}_ENABLED" and one["shown"]  # the keys do nothing without
+    if A_PUBLIC_URL.fullmatch(one["default"]):  # somebody may have a site of his own, and nobody another API
+        return (
+            (is_of_it or one["first"])
+            and bool(BESIDE_A_KEY.search(f"_{name}"))
+            and (one["first"] or not OF_AN_API_HOST.match(one["default"]))
+        )
     if is_beside or (one["first"] and one["value"] and _is_for_operators(one["value"])):
         return True
     return bool(not one["default"] or OF_ITS_TOOLS.search(name)) and not OF_THE_PROCESS.search(name)

@@ -40,6 +40,9 @@ REFUSED = re.compile(r"\b(?:invalid|malformed|incorrect|wrong|rejected|format|un
 A_COUNT = re.compile(r"telemetry|\botlp\b", re.IGNORECASE)  # who only counts its use is no reason for an end
 DENIAL = re.compile(r"\b(no|without|only|usage)\b", re.IGNORECASE)
 OR = re.compile(r"\b(?:or|alternatively|otherwise)\b", re.IGNORECASE)
+OR_AN_ARGUMENT = re.compile(
+    r"\b(?:parameter|argument)\b[^.]{0,20}\bor\b|\bor\b[^.]{0,40}\b(?:parameter|argument)\b", re.IGNORECASE
+)  # of a call
 TOGETHER = re.compile(r"\band\b|&|\+|\bboth\b|\ball\b", re.IGNORECASE)
 ONLY_A_HELP = "it only prints how it is used"
 MOST_GUESSES = 4
@@ -91,12 +94,12 @@ def missing(seen: Seen) -> list[str]:
 
 def missing_for_calls(seen: Seen) -> tuple[list[str], bool]:
     """The variables that failed calls name (or the log, if all failed), and whether no call works without: every one failed, and none of them
-    only because it reached nobody."""
+    only because it reached nobody. One that asked its cloud's machine who it is works nowhere else without."""
     asked = [name for call in seen.report["calls"] if call["complaint"] for name in _asked_for(seen, call["began"], call["ended"])]
     names, log = list(dict.fromkeys([*_first(_lines_of_its_calls(seen)), *asked])), " ".join(seen.report["words"])
     said = [call["complaint"] for call in seen.report["calls"] if not any(sdk.says.search(call["complaint"]) for sdk in SDKS)]
     others = (one for one in said if not any(name in one for name in names))
-    may_work = bool(names) and not any(name in log for name in names) and any(map(NO_NETWORK.search, others))
+    may_work = bool(names) and not (asked or any(name in log for name in names)) and any(map(NO_NETWORK.search, others))
     return names, all_failed(seen) and not may_work
 
 
@@ -286,7 +289,7 @@ def _of_one_word(seen: Seen) -> list[str]:
 
 def _groups(line: str) -> list[list[str]]:
     """The variables that a line wants, and after them those that would do in their place: "KEY, or both USER and PASSWORD"."""
-    if not (WANTS.search(line) or NOT_ENGLISH.search(line)) or ADVICE.search(line):
+    if not (WANTS.search(line) or NOT_ENGLISH.search(line)) or ADVICE.search(line) or OR_AN_ARGUMENT.search(line):
         return []
     every = list(_variables(line))
     parts = [(part, [name for name in every if re.search(rf"\b{name}\b", part, re.ASCII)]) for part in OR.split(line)]

@@ -32,6 +32,11 @@ OPTION = re.compile(
     r"""["'`](?:-\w, ?)?(--[a-z][\w-]+)[^"'`\n]{0,40}["'`](?:(?!["'`]-)[^()]|\((?:[^()]|\([^()]{0,200}\)){0,300}\)){0,400}?"""
     r"""(?:\benvvar\s*=\s*[(\[]?\s*["']|\bgetenv\(\s*["']|\benviron(?:\.get\(|\[)\s*["']|\bprocess\.env\.)([A-Z][A-Z0-9_]{2,})\b"""
 )
+# The two names of an option beside each other; and the names of variables that are made of those of options: `SITE_${name.toUpperCase()}`.
+SHORT_AND_LONG = re.compile(
+    r"""(?<![\w-])(-[A-Za-z])["'`]?\s?[,|/]\s?["'`]?(--[a-z][\w-]+)|(--[a-z][\w-]+)["'`]?\s?[,|/]\s?["'`]?(-[A-Za-z])(?![\w-])"""
+)
+OF_ITS_NAME = re.compile(r"""["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)\$?\{[\w.]+\.(?:toUpperCase|upper)\(\)\}["'`]""")
 # Two variables of which the second is read where the first has no value.
 _READ = r"""(?:\b(?:getenv|environ\.get)\(\s*["']%s["'](?:\s*,\s*(?:""|''|None))?\s*\)|\bprocess\.env(?:\.%s\b|\[["']%s["']\]))"""
 OR_ELSE = re.compile(
@@ -206,6 +211,8 @@ def variables(package: str, root: Path | None = None) -> Variables:
     below: set[str] = set()
     hosts: dict[str, None] = {}
     options: dict[str, str] = {}
+    longs: dict[str, str] = {}  # of options: their longer names
+    made_of_options: set[str] = set()
     alternatives: set[tuple[str, str]] = set()
     alone: set[str] = set()  # what is read without another before it
     behind: dict[str, str] = {}  # what is taken where a variable is not set
@@ -226,6 +233,8 @@ def variables(package: str, root: Path | None = None) -> Variables:
         found |= read
         spelt.update(NAMED.findall(code))
         options = {option: name for option, name in OPTION.findall(code) if _is_spoken_of(option, name)} | options
+        longs = long_options(code) | longs
+        made_of_options.update(OF_ITS_NAME.findall(code))
         values, rest = behind_them(code)
         behind = values | behind
         bare |= asked_for(rest) if values else read
@@ -251,6 +260,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         if not is_counting and CLIENT.search(PYTHON_TEXT.sub("", code) if path.suffix == ".py" else code):
             hosts.update(dict.fromkeys(ADDRESS.findall(code)))
     constants -= found | perhaps
+    options = {option: f"{first}{_as_variable(option)}" for first in sorted(made_of_options) for option in longs.values()} | options
     readme, programs = "\n".join(map(_text, _at_the_top(own, README))), _programs(package, root or SERVER)
     named = set(NAMED.findall(readme))
     environment = "\n".join(map(_text, _at_the_top(own, EXAMPLE)))
@@ -285,10 +295,12 @@ def variables(package: str, root: Path | None = None) -> Variables:
     shown_patterns = {
         f"{before}…{after}" for before, after in patterns if any(one.startswith(before) and one.endswith(after) for one in examples)
     }
+    longs = long_options(readme) | longs
+    shown = shown_arguments(readme + client_examples.in_links(readme), package, programs)
     return Variables(
         sorted(found),
         sorted(found & named),
-        shown_arguments(readme + client_examples.in_links(readme), package, programs),
+        [[longs.get(word, word) for word in words] for words in shown],
         sorted(shown_patterns),
         said,
         misspelt,
@@ -382,9 +394,18 @@ def below_it(code: str) -> set[str]:
     return found
 
 
+def long_options(text: str) -> dict[str, str]:
+    """Of options that a text has by two names: the longer one, which says more."""
+    return {short or last: long or first for short, long, first, last in SHORT_AND_LONG.findall(text)}
+
+
+def _as_variable(option: str) -> str:
+    return option.lstrip("-").upper().replace("-", "_")
+
+
 def _is_spoken_of(option: str, name: str) -> bool:
     """Whether they have a word in common: --auth-token and SITE_TOKEN, not --port and A_KEY."""
-    return bool(set(option.upper().lstrip("-").split("-")) & set(name.split("_")))
+    return bool(set(_as_variable(option).split("_")) & set(name.split("_")))
 
 
 def _speaks_mcp(sources: list[Path], own: list[Path]) -> bool:

@@ -28,7 +28,7 @@ from bridge.fleet.adding.trial.client_examples import (
     lines_of_a_shell,
     of_a_container,
 )
-from bridge.fleet.adding.trial.wording import OPTIONAL, says
+from bridge.fleet.adding.trial.wording import CONDITION, OPTIONAL, says
 
 LISTED = re.compile(
     r"^\s*(?:[-*+•]|\d+\.|#{2,6}(?= [`*_]*[A-Z0-9]+_[A-Z0-9_]+[`*_]*\W*(?:\(|$)))\s+(?:\[.\]\s*)?[`*_\"]*(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[`*_\"]*(?P<rest>.*)$"
@@ -339,7 +339,8 @@ def _by_words(said: _Said, text: str, is_of_a_shell: bool = False) -> None:
                 said.add(found["name"], False if word is False and not found["off"] else None, hint=heading if hint is None else hint)
         elif found := HEADING.match(line):
             title = next(one for one in found.groups() if one is not None)
-            heading = False if OPTIONAL.search(title) else True if REQUIRED_ONES.search(title) else None
+            is_for_all = REQUIRED_ONES.search(title) and not CONDITION.search(title)
+            heading = False if OPTIONAL.search(title) else True if is_for_all else None
             is_comment = (is_fenced or is_of_a_shell) and title.lower().startswith("optional")  # on the lines below it
             is_optional = is_comment or bool(OPTIONAL_ONES.search(title))
         elif not is_fenced:
