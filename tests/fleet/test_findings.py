@@ -509,3 +509,27 @@ def test_whom_an_operator_names_is_asked_rather_than_what_its_code_has():
 
     assert findings.egress(it, True).why == "its code asks api.site.io"
     assert findings.egress(it, True, addresses=["SITE_URL"]).why == "it asks what SITE_URL says: false if that is inside the fleet"
+
+
+@pytest.mark.parametrize(
+    "looked, found",
+    [
+        ([("path of list", "", True), ("path of read", "anywhere", False)], ("path of read", True)),
+        ([("path of read", "its working directory", True)], ("path of read", False)),
+        ([("local_path of send", "", True)], ("", True)),  # it was refused, or nobody looked
+        ([("local_path of send", "", False)], ("local_path of send", True)),  # without its key, say
+        ([("path of read", "", False)], ("", True)),
+    ],
+)
+def test_what_a_server_looked_at_says_whose_paths_its_tools_take_and_sure_words_only_where_nothing_was_seen(looked, found):
+    tools = [tool("list", properties={"path": {}}), tool("read", properties={"path": {}})]
+    tools.append(tool("send", properties={"local_path": {}}))
+
+    assert findings.paths(seen(tools=tools if "send" in str(looked) else tools[:2], looked=looked)) == found
+
+
+def test_calls_that_failed_of_the_path_that_they_were_given_leave_no_doubt_of_a_network():
+    it = seen(made("read", "open /tmp/file.xlsx: no such file or directory"), made("list", "read /tmp: is a directory"))
+
+    assert findings.egress(it, False).why == "2 of its 2 tools were called, and none tried to reach anything"
+    assert not findings.A_GUESSED_PATH.search("cannot open /tmp/home/.it/state.json")

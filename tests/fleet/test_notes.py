@@ -43,21 +43,21 @@ def test_a_crash_that_is_printed_beside_its_help_is_why_it_does_not_start():
 
 
 def test_a_folder_of_an_operator_s_is_offered_where_its_working_directory_is_what_its_tools_read():
-    tools = ({"name": "read", "inputSchema": {"properties": {"path": {}}}},)
     kept = Draft("it", volumes=("it-data:/data",), cwd="/data", why={"egress": "", "volumes": "write wrote ./a: kept"})
-    told = [list(notes._decisions(replace(kept, tools=one)))[1] for one in (tools, ({"name": "now"},))]
+    told = [list(notes._decisions(replace(kept, why=kept.why | {"paths": one})))[1] for one in ("path of read", "")]
 
     assert told[0] == "storage: it-data:/data: write wrote ./a: kept; /a/folder/of/yours:/data in its place gives it yours"
     assert told[1] == "storage: it-data:/data: write wrote ./a: kept"
 
 
-def test_who_asks_nobody_takes_paths_of_where_it_runs():
-    draft = Draft("it", tools=(tool("index", properties={"repo_path": {}}),), egress=False, env={"HOME": "/data"}, volumes=("it:/data",))
+def test_who_was_seen_to_look_at_a_path_is_told_how_it_sees_the_operator_s():
+    draft = Draft("it", env={"HOME": "/data"}, volumes=("it:/data",), why={"egress": "", "smoke": "", "paths": "repo_path of index"})
+    told = [line for line in notes.of_a_started_one(draft, "it", seen()) if "of yours" in line]
 
-    def told(one):
-        return [line for line in notes.of_a_started_one(replace(one, why={"egress": "", "smoke": ""}), "it", seen()) if "of yours" in line]
-
-    assert told(draft) and not told(replace(draft, egress=True))
+    assert told == [
+        "its tools take paths (repo_path of index) of where it runs, which has none of yours: "
+        "`/a/folder/of/yours:/files` in its `volumes` gives it yours as /files"
+    ]
 
 
 def test_a_server_elsewhere_is_told_where_the_package_starts_none():
@@ -229,30 +229,6 @@ def test_a_program_that_debian_has_not_is_told_so():
     told = notes.of_a_started_one(it, "it", seen(made("look", "helm: command not found"), starts=["helm"]))
 
     assert any("starts helm" in line and "Debian has no package" in line for line in told)
-
-
-@pytest.mark.parametrize(
-    "name, about, is_here",
-    [
-        ("front_image", "Absolute path to the front image", True),
-        ("output_dir", "", True),
-        ("savePath", "", True),
-        ("builtFolderPath", "Provide the absolute path to the built frontend folder", True),
-        ("path", "Path of the file in the repository", False),
-        ("file_path", "", False),
-        ("url", "Absolute URL of the page", False),
-    ],
-)
-def test_of_one_with_a_network_only_paths_of_where_it_runs_are_told(name, about, is_here):
-    tools = (tool("send", properties={name: {"type": "string", "description": about}}),)
-    draft = Draft("it", command=("it",), egress=True, tools=tools, why={"egress": "it asks api.example.org", "smoke": ""})
-
-    told = " ".join(notes.of_a_started_one(draft, "it", seen()))
-    at_home = replace(draft, volumes=("it-data:/data",), env={"HOME": "/data"}, why=draft.why | {"volumes": "it wrote ~/.it/state.json"})
-    beside = " ".join(notes.of_a_started_one(at_home, "it", seen()))
-
-    assert ("of where it runs, which has none of yours: `/a/folder/of/yours:/data`" in told) == is_here
-    assert ("`/a/folder/of/yours:/files`" in beside) == is_here
 
 
 def test_a_key_that_must_stand_among_its_arguments_and_variables_with_a_name_of_the_operators_are_told():

@@ -10,9 +10,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 import yaml
-from trials import made, seen
+from trials import made, seen, tool
 
 from bridge.fleet import lock
 from bridge.fleet.adding import add, eras, notes
@@ -355,6 +356,35 @@ def test_who_listens_is_seen():
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
         expected = {f"127.0.0.1:{one.getsockname()[1]}", f"[::1]:{other.getsockname()[1]}"}
         assert expected <= witness._listening() - before
+
+
+@pytest.mark.parametrize(
+    "looks, says, expected",
+    [
+        (lambda path: os.path.exists(path), "", ("anywhere", True)),
+        (lambda path: os.path.exists(path), "no such file", ("anywhere", False)),
+        (lambda path: path.upper(), "", ("", True)),  # of somebody else
+        (lambda path: path.upper(), "a key is required", ("", False)),
+        (lambda path: os.path.realpath(path), "it is outside of the allowed folders", ("", True)),
+        (lambda path: os.stat(path), "cwd", ("its working directory", True)),
+    ],
+)
+def test_a_path_is_known_as_one_of_where_it_runs_by_being_looked_at(tmp_path, monkeypatch, looks, says, expected):
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.setattr(witness, "HOME", tmp_path / "home")
+
+    async def make(connection, call, patience):
+        path = call["arguments"]["path"]
+        looks(path)
+        call["complaint"] = says if says != "cwd" else "" if "/cwd/" in path else "it is outside of the working directory"
+
+    monkeypatch.setattr(witness, "_make", make)
+    report = {"tools": [tool("read", properties={"path": {}})], "looked": [], "started": witness.time.time()}
+
+    anyio.run(witness._look, None, report, tmp_path / "cwd")
+
+    assert report["looked"] == [{"argument": "path of read", "where": expected[0], "answered": expected[1]}]
+    assert not list(tmp_path.glob("**/yours"))
 
 
 def test_the_libraries_that_a_native_add_on_does_not_find_are_heard(tmp_path, monkeypatch):

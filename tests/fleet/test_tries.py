@@ -601,21 +601,21 @@ def test_tools_that_take_paths_get_a_volume_to_find_and_keep_files_in():
     local = prove._decided(
         tries.Tries(table, {}, add._checked),
         Draft("it", {"pypi": "it==1"}, command=("it",)),
-        seen(made("look"), tools=[tool("look"), reader, writer]),
+        seen(made("look"), tools=[tool("look"), reader, writer], looked=[("pdfFilePath of read_pdf", "anywhere", False)]),
         "",
     )
 
     assert (local.draft.volumes, local.draft.cwd, local.draft.smoke) == (("it-data:/data",), "/data", {"tool": "look", "build": False})
-    assert any("its tools take paths (pdfFilePath of rotate_and_save_pdf)" in note for note in local.notes)
+    assert any("its tools take paths (pdfFilePath of read_pdf)" in note for note in local.notes)
     assert not arguments.makes([tool("look"), reader])
-    assert arguments.paths([tool("look"), reader]) == "pdfFilePath of read_pdf"
+    assert arguments.paths([tool("look"), reader]) == ["pdfFilePath of read_pdf"]
     source = {"$defs": {"S": {"properties": {"more": {"$ref": "#/$defs/S"}, "localPath": {"type": "string"}}}}}
     inner = tool("read", properties={"sources": {"items": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/S"}]}}})
-    assert arguments.paths([inner | {"inputSchema": inner["inputSchema"] | source}], surely=True) == "localPath of read"
+    assert arguments.paths([inner | {"inputSchema": inner["inputSchema"] | source}], surely=True) == ["localPath of read"]
     assert dead.notes[0] == "it did not start without a real X_URL: it wants to reach that at its start"
-    assert arguments.paths([tool("look", properties={"profile": {}, "query": {}}), {"name": "odd", "inputSchema": None}]) == ""
+    assert arguments.paths([tool("look", properties={"profile": {}, "query": {}}), {"name": "odd", "inputSchema": None}]) == []
     choice = {"description": "upload a local file, or list", "enum": ["upload", "list"]}
-    assert arguments.paths([tool("files", properties={"action": choice})], surely=True) == ""
+    assert arguments.paths([tool("files", properties={"action": choice})], surely=True) == []
 
 
 @pytest.mark.parametrize("helps", [True, False])
@@ -646,17 +646,17 @@ def test_who_wants_a_browser_is_tried_with_debian_s_which_stays_if_that_helped(m
 
 
 @pytest.mark.parametrize(
-    "names, secrets, volumes",
+    "names, looked, volumes",
     [
-        (["file_path", "content"], (), ("it-data:/data",)),
-        (["file_path", "content"], ("SITE_TOKEN",), ()),  # a path there
-        (["file_path"], (), ()),
+        (["file_path", "content"], [("file_path of write_it", "anywhere", True)], ("it-data:/data",)),
+        (["file_path", "content"], [("file_path of write_it", "", True)], ()),  # a path there
+        (["file_path"], [("file_path of write_it", "anywhere", True)], ()),
     ],
 )
-def test_who_asks_somebody_without_an_account_and_writes_files_keeps_them(names, secrets, volumes):
+def test_who_asks_somebody_and_writes_files_where_it_runs_keeps_them(names, looked, volumes):
     tools = [tool("look"), tool("write_it", [], {name: {"type": "string"} for name in names})]
-    asking = seen(made("look", "fetch failed"), tools=tools, reached=[(10.5, "site.org:443")])
-    draft = Draft("it", {"pypi": "it==1"}, command=("it",), secrets=secrets)
+    asking = seen(made("look", "fetch failed"), tools=tools, reached=[(10.5, "site.org:443")], looked=looked)
+    draft = Draft("it", {"pypi": "it==1"}, command=("it",))
 
     proof = prove._decided(prove.Tries(Table(asking, asking, asking), {}, add._checked), draft, asking, CONTAINED)
 

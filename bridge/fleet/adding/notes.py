@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from bridge.fleet.adding.draft import Draft, comment, holds_secret
 from bridge.fleet.adding.mends import DATA, NO_FILE, called_like, targets, volume, with_a_name
 from bridge.fleet.adding.publishers import besides
-from bridge.fleet.adding.trial import arguments, dependencies, findings, needs
+from bridge.fleet.adding.trial import dependencies, findings, needs
 from bridge.fleet.adding.trial.calls import NO_NETWORK
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.published import SURELY_BY_HAND
@@ -146,12 +146,13 @@ def _egress(draft: Draft) -> str:
 
 def _decisions(draft: Draft) -> Iterator[str]:
     yield _egress(draft)
+    path = draft.why.get("paths")  # which it was seen to look at
     if draft.why.get("volumes"):
         is_of_files = draft.cwd == DATA and volume(draft.name, DATA) in draft.volumes and f":{DATA}" not in draft.why["volumes"]
-        yours = f"; /a/folder/of/yours:{DATA} in its place gives it yours" if is_of_files and arguments.paths(draft.tools or ()) else ""
+        yours = f"; /a/folder/of/yours:{DATA} in its place gives it yours" if is_of_files and path else ""
         yield f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}{yours}"
     is_elsewhere = not draft.volumes or draft.env.get("HOME") == DATA != draft.cwd  # what is kept there is not what they are about
-    if is_elsewhere and (path := arguments.paths(draft.tools or (), surely=bool(draft.egress))):
+    if is_elsewhere and path:
         place = "/files" if draft.volumes else DATA
         yield f"its tools take paths ({path}) of where it runs, which has none of yours: `/a/folder/of/yours:{place}` in its `volumes` gives it yours as {place}"
     alternatives = set(re.findall(r"\w+", draft.why.get("instead", "")))

@@ -125,8 +125,7 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     addresses = list(filter(needs.ADDRESS.search, demanded))
     egress = findings.egress(closed, talks, keys, "own_machine" not in draft.why, draft.browses, addresses)
     draft = with_home(draft, closed)
-    tools = closed.report["tools"]  # who has an account somewhere may well have those paths there
-    draft = _with_a_place_for_files(draft, arguments.makes(tools) if not egress.allowed else "" if draft.talks else arguments.writes(tools))
+    draft = _with_a_place_for_files(draft, closed, egress.allowed)
     lacking = [name for name in stanza.missing(tries.values | tries.bench.known()) if name]
     alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
     smoke = findings.smoke(closed, None, alone)
@@ -183,12 +182,15 @@ def _refuse(draft: Draft, seen: list[Seen]) -> None:
         raise CannotLock(f"{package} does not run on Linux, as containers do ({comment(words).rstrip('.')}): {notes.RUNS_THERE}")
 
 
-def _with_a_place_for_files(draft: Draft, paths: str) -> Draft:
-    """A volume for what its tools are to read and write, where nothing else is kept. `paths`: an argument that says so."""
-    if draft.volumes or not paths:
-        return draft
-    about = f"its tools take paths ({paths}): what they see is {DATA}; /a/folder/of/yours:{DATA} shows them that"
-    return replace(draft, volumes=(volume(draft.name, DATA),), cwd=draft.cwd or DATA, why=draft.why | {"volumes": about})
+def _with_a_place_for_files(draft: Draft, closed: Seen, is_allowed: bool) -> Draft:
+    """With the argument that names files of where it runs, and a volume for what its tools read and write there, where nothing else is kept.
+    `is_allowed`: it may reach beyond, and what it saves may be kept there."""
+    (path, is_anywhere), tools = findings.paths(closed), closed.report["tools"]
+    keeps = arguments.writes(tools) if is_allowed else arguments.makes(tools)
+    if path and keeps and not draft.volumes:
+        about = f"its tools take paths ({path}): what they see is {DATA}; /a/folder/of/yours:{DATA} shows them that"
+        draft = replace(draft, volumes=(volume(draft.name, DATA),), cwd=draft.cwd or DATA, why=draft.why | {"volumes": about})
+    return replace(draft, why=draft.why | {"paths": path}) if is_anywhere or draft.cwd == DATA else draft
 
 
 def _why_unproved(lacking: list[str], host: str, opened: Seen | None, best: Seen) -> str:
@@ -198,7 +200,10 @@ def _why_unproved(lacking: list[str], host: str, opened: Seen | None, best: Seen
         return "it lists no tools"
     if findings.is_cut_off(opened) and host and not dependencies.not_in_a_package(best):
         return f"{host} cannot be reached from here"
-    failure = next((call["complaint"] for call in (opened or best).report["calls"] if call["complaint"]), "")
+    failures = [call["complaint"] for call in (opened or best).report["calls"] if call["complaint"]]
+    failure = next((one for one in failures if not findings.A_GUESSED_PATH.search(one)), "")
+    if failures and not failure:
+        return "they want files of yours"
     return comment(re.sub(r":\s*\n\s*", ": ", failure, count=1).partition("\n")[0]) or (
         "what answered may change something, or was asked with a guess" if best.report["calls"] else "it was not called"
     )

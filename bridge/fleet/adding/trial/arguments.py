@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from bridge.fleet.adding.trial.calls import CHANGES, line_of, parts, with_underscores
+from bridge.fleet.adding.trial.calls import A_FOLDER, CHANGES, Call, line_of, parts, path_of, sample, with_underscores
 
 PATH = re.compile(r"(^|_)(path|file_?name|file|dir|directory|folder)s?$")
 A_LOCAL_FILE = re.compile(
@@ -19,6 +19,16 @@ SURELY_HERE = re.compile(
 SAID_TO_BE_HERE = re.compile(
     r"\b(local|absolute)\b[\w -]{0,30}\b(path|file|folder|directory|image)\b|\bon (disk|this machine)\b", re.IGNORECASE
 )
+# The same, and then it is not.
+ELSEWHERE = re.compile(
+    r"\bnot (?:an?|the) (?:absolute|local)\b|\brelative to\b|\bremote\b|\b(?:on|of|in) (?:the|an?|your|its) (?:[\w-]+ )?(?:server|host|agent|device|target|repositor\w+|bucket)\b",
+    re.IGNORECASE,
+)
+# Of a path, by who confines them to some folder of his own.
+REFUSES = re.compile(
+    r"\boutside\b|\b(?:not|only) (?:allowed|permitted|within|under|inside|below)\b|\b(?:allowed|permitted) (?:\w+ )?(?:director|folder|path|root)|\bmust (?:be|stay|lie|live|reside) (?:with)?in|\bmust be (?:under|below|relative)|\btravers|\bescap\w+|\b(?:access|permission) denied|\bforbidden\b|\brestricted\b",
+    re.IGNORECASE,
+)
 SAVES = re.compile(r"(^|_)(saved?|downloads?|exports?|outputs?|dest|destination|generate|write|backup)(_|$)")
 SAID_TO_SAVE = re.compile(
     r"\b(?:saves?|writes?|stores?|persists?|stored|saved)\b[^.\n]{0,40}\s(?:to|in|into)\s(?:the |a )?[`'\"]?(\.env|(?:\./|~/)[\w./-]*\w)",
@@ -31,18 +41,32 @@ NO_TEXT = {"integer", "number", "boolean", "null"}
 BELOW = re.compile(r"(?:\.|~|[\w-]+)(?:/[\w. -]+)*/?|[\w-]+\.\w+")
 
 
-def paths(tools: Iterable[Mapping[str, Any]], surely: bool = False) -> str:
-    """An argument of a tool that names a file or a folder, and whose; empty if there is none. `surely`: of the machine that it runs on, and
-    not of somebody that it asks."""
+def paths(tools: Iterable[Mapping[str, Any]], surely: bool = False) -> list[str]:
+    """The arguments of tools that name a file or a folder, each with its tool. `surely`: of the machine that it runs on, and not of somebody
+    that it asks."""
+    return [f"{name} of {tool.get('name')}" for tool, name, _ in _paths(tools, surely)]
+
+
+def probes(tools: Iterable[Mapping[str, Any]], place: str) -> Iterator[tuple[str, Call]]:
+    """Calls with a path below `place` for each such argument, what is surely of this machine first; and which argument that is."""
+    tools = list(tools)
+    every = {(id(tool), name): (tool, name, one) for surely in (True, False) for tool, name, one in _paths(tools, surely)}
+    for tool, name, one in every.values():
+        schema, about = tool["inputSchema"], f"{one.get('description')} {line_of(name, str(tool.get('description') or ''))}"
+        if name in schema.get("properties", {}):
+            path = place + path_of(_snake(name), about).removeprefix(A_FOLDER)
+            given = sample(schema, str(tool.get("description") or ""))[0] | {name: [path] if one.get("type") == "array" else path}
+            yield f"{name} of {tool.get('name')}", Call(str(tool.get("name")), given)
+
+
+def _paths(tools: Iterable[Mapping[str, Any]], surely: bool) -> Iterator[tuple[Mapping[str, Any], str, Mapping[str, Any]]]:
     name_says, about_says = (SURELY_HERE, SAID_TO_BE_HERE) if surely else (PATH, A_LOCAL_FILE)
     for tool, name, one in _arguments(tools):
-        if "sock" in name.lower():  # that of another program
-            continue
         is_own = name in tool["inputSchema"].get("properties", {})  # of what is inside of others the words may be about anything
         about = f"{one.get('description')} {line_of(name, str(tool.get('description') or ''))}" if is_own else ""
-        if "enum" not in one and (name_says.search(_snake(name)) or about_says.search(about)):  # which only speaks of them
-            return f"{name} of {tool.get('name')}"
-    return ""
+        is_none = "sock" in name.lower() or "enum" in one or (surely and ELSEWHERE.search(about))  # a socket is another program's
+        if not is_none and (name_says.search(_snake(name)) or about_says.search(about)):
+            yield tool, name, one
 
 
 def saves(tools: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
@@ -61,22 +85,18 @@ def saves(tools: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
     return "", ""
 
 
-def makes(tools: Iterable[Mapping[str, Any]]) -> str:
-    """An argument that names a file or a folder of a tool that changes or saves it, as their names say, and whose; empty if there is none."""
+def makes(tools: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a tool that takes a path changes or saves what is there, as their names say."""
     tools = list(tools)
     named = ((tool, f"{_snake(name)}_{_snake(str(tool.get('name')))}") for tool, name, _ in _arguments(tools))
-    return paths(tool for tool, words in named if CHANGES.search(words) or SAVES.search(words)) or writes(tools)
+    return bool(paths(tool for tool, words in named if CHANGES.search(words) or SAVES.search(words))) or writes(tools)
 
 
-def writes(tools: Iterable[Mapping[str, Any]]) -> str:
-    """An argument that names a file or a folder beside one that is to stand there, and whose; empty if there is none."""
-    for tool in tools:
-        schema = tool.get("inputSchema")
-        names = list(schema.get("properties") or {}) if isinstance(schema, dict) else []
-        place = next((name for name in names if PATH.search(_snake(name)) or SURELY_HERE.search(_snake(name))), "")
-        if place and any(CONTENT.search(_snake(name)) for name in names):
-            return f"{place} of {tool.get('name')}"
-    return ""
+def writes(tools: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a tool takes a path and, beside it, what is to stand there."""
+    schemas = [tool.get("inputSchema") for tool in tools]
+    every = [[_snake(name) for name in one.get("properties") or {}] for one in schemas if isinstance(one, dict)]
+    return any(any(PATH.search(name) or SURELY_HERE.search(name) for name in names) and any(map(CONTENT.search, names)) for names in every)
 
 
 def _arguments(tools: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], str, Mapping[str, Any]]]:

@@ -54,6 +54,7 @@ EXAMPLE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 A_FOLDER = "/tmp"
+AN_ENDING = re.compile(r"(?<![\w/.])\.[a-z]\w{1,4}\b")  # of a file: (.xlsx)
 AN_ADDRESS = re.compile(r"(ur[il]|link|website)s?$", re.IGNORECASE)
 # None of a placeholder's.
 SHOWN_ADDRESS = re.compile(
@@ -118,7 +119,7 @@ def sample(schema: Any, about: str = "") -> tuple[dict[str, Any], bool]:
         is_texts = isinstance(guess, list) and bool(guess) and isinstance(guess[0], str)
         if not is_said and (isinstance(guess, str) or is_texts):
             words = about if len(demanded) == 1 else line_of(str(name), about)
-            example = "" if guess == A_FOLDER else _example(str(name), part, about)
+            example = "" if str(guess).startswith(A_FOLDER) else _example(str(name), part, about)
             given, is_said = example or SOME_ADDRESS * bool(OR_AN_ADDRESS.search(f"{_described(part)} {words}")), bool(example)
             guess = ([given] if is_texts else given) if given else guess
         arguments[name], said = guess, said and is_said
@@ -235,7 +236,7 @@ def _text(name: str, schema: dict[str, Any]) -> str:
         ("date", "2026-01-02"),
         ("time_?zone|tz", "UTC"),
         ("time", "12:00"),
-        (r"path|file(?!_?(?:key|id|type)s?\b)|(^|_)dir|folder", A_FOLDER),
+        (r"path|file(?!_?(?:key|id|type)s?\b)|(^|_)dir|folder", path_of(name, str(schema.get("description")))),
         ("domain|host", "example.com"),
         ("lang", "en"),
         ("airport|iata|origin|destination|departure|arrival", "JFK"),
@@ -251,6 +252,13 @@ def _text(name: str, schema: dict[str, Any]) -> str:
             return text
     is_part = re.search(r"(?:id|key|name)s?$", name)  # of the address that the words show
     return SOME_ADDRESS if re.search(r"\bUR[LI]\b", str(schema.get("description"))) and not is_part else "test"
+
+
+def path_of(name: str, about: str) -> str:
+    """A folder, or a file that is not there, where that is surely what an argument names."""
+    is_file = re.search("file", name) and not re.search("dir|folder", f"{name} {about.lower()}")
+    ending = AN_ENDING.search(about)
+    return f"{A_FOLDER}/file{ending[0] if ending else ''}" if ending or is_file else A_FOLDER
 
 
 def complaint(result: dict[str, Any] | None, error: str = "") -> str:

@@ -11,8 +11,9 @@ from math import inf
 from pathlib import PurePosixPath
 from typing import Any
 
+from bridge.fleet.adding.trial import arguments
 from bridge.fleet.adding.trial.arguments import PATH, saves
-from bridge.fleet.adding.trial.calls import CHANGES, NO_KEY, NO_NETWORK, TELLS_TOO_MUCH, Call, names_in, with_underscores
+from bridge.fleet.adding.trial.calls import A_FOLDER, CHANGES, NO_KEY, NO_NETWORK, TELLS_TOO_MUCH, Call, names_in, with_underscores
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.dependencies import programs, wants_a_browser, wants_an_engine
 from bridge.fleet.adding.trial.needs import ONLY_LIVES, wants_login, wants_somebody
@@ -48,6 +49,7 @@ CACHES = re.compile(
     re.IGNORECASE,
 )
 GUESSED = "example.com"  # the address that tools were given
+A_GUESSED_PATH = re.compile(rf"(?<![\w/]){A_FOLDER}(?:/file[\w.]*)?(?![\w/])")  # and the path
 ON_ITSELF = ("127.", "[::1]:", "host.docker.internal:")
 NOTHING = re.compile(r"(?!)")
 POLITELY_NOT = re.compile(
@@ -164,8 +166,9 @@ def egress(
     )
     without = f" without {', '.join(absent[:3])}" if (absent := programs(seen)) else ""
     failed = f", but all failed{without}" if report["calls"] else ""
+    wants_files = all(A_GUESSED_PATH.search(call["complaint"]) for call in report["calls"]) and not absent
     tells = any(_works(call) and not (without and _says_nothing(call)) for call in report["calls"])
-    doubt = "" if tells or tried else f"{failed}: true if they reach beyond the fleet's own network"
+    doubt = "" if tells or tried or (report["calls"] and wants_files) else f"{failed}: true if they reach beyond the fleet's own network"
     called = f"{len(report['calls'])} of its {len(report['tools'])} tools were called, and none tried to reach anything"
     return Egress(False, f"{called if report['calls'] else 'none of its tools was called'}{doubt}{tried}", hosts)
 
@@ -405,6 +408,19 @@ def is_cut_off(opened: Seen | None) -> bool:
 
 def _proposed(call: Made) -> dict[str, Any]:
     return {"tool": call["tool"]} | ({"arguments": call["arguments"]} if call["arguments"] else {})
+
+
+# ---- paths -----------------------------------------------------------------------------
+
+
+def paths(seen: Seen) -> tuple[str, bool]:
+    """An argument of a tool that names a file or a folder of where it runs, with the tool: one that it was seen to look at, else one of which
+    nothing was seen and words say it surely; and whether that holds for any folder, or only for its working directory."""
+    looked = seen.report["looked"]
+    if found := next((one for one in looked if one["where"]), None):
+        return found["argument"], found["where"] == "anywhere"
+    known = [one["argument"] for one in looked if one["answered"]]
+    return next((one for one in arguments.paths(seen.report["tools"], surely=True) if not known), ""), True
 
 
 # ---- storage ---------------------------------------------------------------------------

@@ -7,6 +7,7 @@ those of `calls.planned` unless it is told which.
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ import anyio
 from pydantic import ValidationError
 
 from bridge.child.environment import compose
+from bridge.fleet.adding.trial.arguments import REFUSES, probes
 from bridge.fleet.adding.trial.calls import Call, complaint, planned
 from bridge.fleet.adding.trial.package_files import MANY, SERVER, variables
 from bridge.fleet.adding.trial.published import Variable
@@ -37,6 +39,8 @@ LISTENS = 5.0  # seconds to answer, after it said that it listens somewhere
 ALONE = 6.0  # seconds that it may take to print its help
 AFTER_A_SILENCE, NO_ANSWER, ENDED = 3.0, "no answer within", "the server ended"
 WORDS, HELP = 60, 300  # lines
+MOST_PLACES = 6  # arguments of tools that are given a path
+SHORT = 300  # characters of an answer: a longer one may speak of anything
 # Of a server that waits for clients elsewhere than at its input.
 LISTENING = re.compile(  # not in a frame of a stack
     r"^(?!\s*at ).*?(?:listening|https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\])|\bon port \d+|Uvicorn running|\bHTTP (?:server|mode)|Streamable ?HTTP"
@@ -79,6 +83,14 @@ class Made(TypedDict):
     printed: str  # on its stderr meanwhile
 
 
+class Looked(TypedDict):
+    """What became of a path that a tool was given."""
+
+    argument: str  # and its tool: path of read
+    where: str  # it looked there: "anywhere", or only in its working directory
+    answered: bool  # the call worked, or the path was refused
+
+
 class Report(TypedDict):
     began: float
     started: float  # when it had listed its tools and settled; 0 if it never did
@@ -87,6 +99,7 @@ class Report(TypedDict):
     tools: list[dict[str, Any]]
     wrote: list[tuple[str, int]]  # before the first call
     calls: list[Made]
+    looked: list[Looked]
     words: list[str]  # the last of its stderr; if that is empty, of all that it prints when nobody talks with it
     help: list[str]  # of one that did not start: how it says that it is used
     reads: list[str]  # variables that its own code names
@@ -117,7 +130,7 @@ class Report(TypedDict):
 
 
 def _nothing_yet(why_not: str = "") -> Report:
-    lists = dict.fromkeys(("tools", "wrote", "calls", "words", "help", "listens"), ())
+    lists = dict.fromkeys(("tools", "wrote", "calls", "looked", "words", "help", "listens"), ())
     heard = {"began": time.time(), "started": 0.0, "why_not": why_not, "server": {}} | {name: [*one] for name, one in lists.items()}
     return cast(Report, heard | variables("")._asdict())
 
@@ -177,6 +190,8 @@ async def watch(wish: Wish) -> Report:
                 before = os.fstat(stderr.fileno()).st_size
                 await _make(connection, made, AFTER_A_SILENCE if is_silent else CALL)
                 made["wrote"], made["printed"] = written.since(), os.pread(stderr.fileno(), 8192, before).decode(errors="replace")
+        if wish["calls"] is None and not any(one["complaint"] == ENDED for one in report["calls"]):
+            await _look(connection, report, Path(cwd))
         return True
 
     with tempfile.TemporaryFile() as stderr:
@@ -294,6 +309,36 @@ async def _make(connection: Connection, made: Made, patience: float) -> None:
         made["ended"] = time.time()
     made["complaint"] = complaint(answer.result, answer.error)[:600]
     made["answer"] = shown(answer.result)[:600] if answer.result else ""
+
+
+async def _look(connection: Connection, report: Report, cwd: Path) -> None:
+    """Give tools a path until the server was seen to look there: a link keeps when it was followed last (its atime)."""
+    for number, (argument, _) in enumerate(probes(report["tools"], "")):
+        if number == MOST_PLACES or time.time() - report["started"] > WHOLE:
+            return
+        one = Looked(argument=argument, where="", answered=False)
+        report["looked"].append(one)
+        for where, folder in (("anywhere", HOME.parent), ("its working directory", cwd)):
+            link = folder / "yours"
+            made = _not_answered(dict(probes(report["tools"], str(link)))[argument])
+            try:
+                Path(folder, "there").mkdir()
+                link.symlink_to("there")
+                os.utime(link, ns=(0, time.time_ns()), follow_symlinks=False)
+                await _make(connection, made, AFTER_A_SILENCE)
+                has_looked = link.lstat().st_atime_ns != 0
+            except OSError:  # a working directory that is read-only
+                continue
+            finally:
+                link.unlink(missing_ok=True)
+                shutil.rmtree(folder / "there", ignore_errors=True)
+            is_refused = bool(REFUSES.search(f"{made['complaint']} {made['answer'][:SHORT]}".replace(str(link), "")))
+            one["answered"] |= is_refused or not made["complaint"]
+            if has_looked and not is_refused:
+                one["where"] = where
+                return
+            if not is_refused:
+                break
 
 
 def _own(place: str, instead: Path) -> str:
