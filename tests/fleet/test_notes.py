@@ -52,12 +52,9 @@ def test_a_folder_of_an_operator_s_is_offered_where_its_working_directory_is_wha
 
 def test_who_was_seen_to_look_at_a_path_is_told_how_it_sees_the_operator_s():
     draft = Draft("it", env={"HOME": "/data"}, volumes=("it:/data",), why={"egress": "", "smoke": "", "paths": "repo_path of index"})
-    told = [line for line in notes.of_a_started_one(draft, "it", seen()) if "of yours" in line]
+    told = next(line for line in notes.of_a_started_one(draft, "it", seen()) if "of yours" in line)
 
-    assert told == [
-        "its tools take paths (repo_path of index) of where it runs, which has none of yours: "
-        "`/a/folder/of/yours:/files` in its `volumes` gives it yours as /files"
-    ]
+    assert told.startswith("its tools take paths (repo_path of index) of where it runs") and "`/a/folder/of/yours:/files`" in told
 
 
 def test_a_server_elsewhere_is_told_where_the_package_starts_none():

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NotRequired, TypedDict, cast
 
@@ -312,33 +313,37 @@ async def _make(connection: Connection, made: Made, patience: float) -> None:
 
 
 async def _look(connection: Connection, report: Report, cwd: Path) -> None:
-    """Give tools a path until the server was seen to look there: a link keeps when it was followed last (its atime)."""
+    """Give tools a path until the server was seen to look there."""
     for number, (argument, _) in enumerate(probes(report["tools"], "")):
         if number == MOST_PLACES or time.time() - report["started"] > WHOLE:
             return
-        one = Looked(argument=argument, where="", answered=False)
-        report["looked"].append(one)
+        report["looked"].append(one := Looked(argument=argument, where="", answered=False))
         for where, folder in (("anywhere", HOME.parent), ("its working directory", cwd)):
-            link = folder / "yours"
-            made = _not_answered(dict(probes(report["tools"], str(link)))[argument])
-            try:
-                Path(folder, "there").mkdir()
-                link.symlink_to("there")
-                os.utime(link, ns=(0, time.time_ns()), follow_symlinks=False)
+            with suppress(OSError), _a_link(folder / "yours") as link:  # that working directory may be read-only
+                made = _not_answered(dict(probes(report["tools"], str(link)))[argument])
                 await _make(connection, made, AFTER_A_SILENCE)
                 has_looked = link.lstat().st_atime_ns != 0
-            except OSError:  # a working directory that is read-only
-                continue
-            finally:
-                link.unlink(missing_ok=True)
-                shutil.rmtree(folder / "there", ignore_errors=True)
-            is_refused = bool(REFUSES.search(f"{made['complaint']} {made['answer'][:SHORT]}".replace(str(link), "")))
-            one["answered"] |= is_refused or not made["complaint"]
-            if has_looked and not is_refused:
-                one["where"] = where
-                return
-            if not is_refused:
-                break
+                is_refused = bool(REFUSES.search(f"{made['complaint']} {made['answer'][:SHORT]}".replace(str(link), "").replace("_", " ")))
+                one["answered"] |= is_refused or not made["complaint"]
+                if has_looked and not is_refused:
+                    one["where"] = where
+                    return
+                if not is_refused:
+                    break
+
+
+@contextmanager
+def _a_link(link: Path) -> Iterator[Path]:
+    """To a folder; it keeps when it was followed last (its atime)."""
+    folder = link.with_name("there")
+    folder.mkdir()
+    try:
+        link.symlink_to(folder.name)
+        os.utime(link, ns=(0, time.time_ns()), follow_symlinks=False)
+        yield link
+    finally:
+        link.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _own(place: str, instead: Path) -> str:
