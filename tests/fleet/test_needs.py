@@ -251,3 +251,17 @@ def test_a_refusal_in_a_box_is_what_it_ended_with():
     boxed = ["Usage: it [OPTIONS]", "╭─ Error ──────╮", "│ No such option: --stdio │", "╰─────╯"]
 
     assert needs.last_words(seen(words=boxed, help=boxed, started=0.0)) == "No such option: --stdio"
+
+
+def test_what_one_that_lives_says_is_not_told_as_its_end_nor_is_the_code_that_a_stack_shows():
+    words = [
+        "Exception while exporting Span batch.",
+        "Traceback (most recent call last):",
+        '  File "/opt/server/lib/python3.13/site-packages/opentelemetry/exporter/otlp/proto/http/trace_exporter/__init__.py", line 7, in export',
+        "    raise ConnectionError(e, request=request)",
+        "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='telemetry.it.example', port=443)",
+    ]
+    waits = seen(words=words, why_not="no answer within 40 s", started=0.0)
+
+    assert needs.last_words(waits) == "no answer within 40 s; its last words: Exception while exporting Span batch."
+    assert needs.settings(waits) == {"OTEL_SDK_DISABLED": "true"}

@@ -538,6 +538,17 @@ def test_nothing_is_guessed_for_one_that_waits_for_its_operators_address():
     assert len(table.stanzas) == 1
 
 
+def test_a_server_of_http_that_knows_no_other_way_is_told_as_one_and_keeps_its_command():
+    listens = seen(
+        words=["it listening on http://127.0.0.1:5756/mcp"], why_not="no answer within 5 s of saying that it listens", started=0.0
+    )
+    refuses = seen(words=["it: error: unrecognized arguments: --transport stdio"], started=0.0)
+
+    draft, last = tries.mended(tries.Tries(Table(listens, *[refuses] * 9), {}, add._checked), Draft("it", {"pypi": "it==1.0"}, ("it",)))
+
+    assert draft.command == ("it",) and "it serves HTTP on port 5756" in notes._obstacle(draft, last, [])
+
+
 def test_a_client_of_mcp_is_refused_whatever_it_starts_and_asks():
     draft, tried = Draft("it", {"npm": "it@1.0.0"}, ("it",), description="Inspects servers"), tries.Tries(Table(), {}, add._checked)
     ended = seen(words=["No server"], started=0.0, is_client=True, starts=["npm"], reached=[(2.0, "it.example")])

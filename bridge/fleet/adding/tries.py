@@ -100,14 +100,14 @@ def may_be(check: Check, draft: Draft) -> bool:
 
 def mended(tries: Tries, draft: Draft) -> tuple[Draft, Seen]:
     """Tried, and tried again as long as what was said can be answered by the stanza."""
-    first: tuple[str, Draft] | None = None
+    first: tuple[Seen, Draft] | None = None
     if not (tries.bench.asked or draft.secrets or draft.env) and (read := tries.bench.look(tries.check(draft))):
         better = as_published(draft, read)
         draft = better if tries.may_be(better) else draft
     until = time.monotonic() + PATIENCE * slowness()  # one that says nothing costs more each time than all the others
     for _ in range(ROUNDS):
         seen = tries.of(draft)
-        first = first or (needs.last_words(seen), draft)
+        first = first or (seen, draft)
         shown = () if tries.bench.asked else _shown(seen)
         better = draft if tries.bench.asked else with_published(draft, seen)  # an operator who says what he sets knows what he needs
         better = with_profile(with_sdks(better, shown), dependencies.said(seen))
@@ -121,17 +121,22 @@ def mended(tries: Tries, draft: Draft) -> tuple[Draft, Seen]:
             break  # what it may do without, it did without
         if time.monotonic() > until:
             break
-    is_same = first and first[0] == needs.last_words(seen) and draft.volumes == first[1].volumes and not findings.uses_placeholder(seen)
-    if first and is_same and not seen.report["started"]:
-        told = [name for name in references(draft) if name not in references(first[1])]
-        if not (told and needs.speaks_of(seen, told)):
-            draft = replace(draft, command=first[1].command)  # what was tried there changed nothing
-    if first and needs.listens(seen):
-        draft = without_stdio(draft, first[1])
+    draft, seen = _without_what_was_in_vain(draft, seen, *first) if first and not seen.report["started"] else (draft, seen)
     draft, seen = _with_missed_options(tries, draft, seen)
     draft, seen = _with_back_end(tries, draft, seen)
     draft, seen = _with_own_places(tries, without_what_is_named_twice(draft), seen)
     return secret_values.apart(draft), seen
+
+
+def _without_what_was_in_vain(draft: Draft, seen: Seen, first: Seen, before: Draft) -> tuple[Draft, Seen]:
+    """The command as it was `before` where what was tried of it changed nothing, and what was seen `first` of a server of HTTP that knows no
+    other way."""
+    if needs.last_words(first) == needs.last_words(seen) and draft.volumes == before.volumes and not findings.uses_placeholder(seen):
+        told = [name for name in references(draft) if name not in references(before)]
+        if not (told and needs.speaks_of(seen, told)):
+            draft = replace(draft, command=before.command)
+    is_refused = needs.listens(first) and usage.REFUSES.search(needs.last_words(seen))
+    return (without_stdio(draft, before), first if is_refused else seen) if is_refused or needs.listens(seen) else (draft, seen)
 
 
 def _waits_for_its_operators(seen: Seen) -> bool:

@@ -13,7 +13,7 @@ from bridge.fleet.adding.trial.dependencies import DEBIAN, PATH_OF_A_PROGRAM
 from bridge.fleet.adding.trial.package_files import AN_ERROR, NAMED
 from bridge.fleet.adding.trial.published import BY_HAND
 from bridge.fleet.adding.trial.readmes import OF_A_DESK
-from bridge.fleet.adding.trial.witness import LISTENING, Made
+from bridge.fleet.adding.trial.witness import LISTENING, NO_ANSWER, Made
 from bridge.fleet.engines import reason
 from bridge.fleet.parts import OF_A_BROWSER
 
@@ -78,8 +78,11 @@ NO_REASON = re.compile(
     r"|\W*(?i:use|run|try|pass|add|set|see)\b.{0,60}\b(?:detail(?:s|ed)|verbose|more information|stack ?trace)\b"
 )
 ABSENT_MODULE = re.compile(r"No module named '(\w+)'")  # as a whole, not a part of one that is there
-# What a runtime says that would rather have a library of the system, and the variable by which it does without.
-DOES_WITHOUT = ((re.compile(r"Couldn't find a valid ICU package"), {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}),)
+# What a runtime says that would rather have something of the system, or somebody who is told of its use, and the variable by which it does without.
+DOES_WITHOUT = (
+    (re.compile(r"Couldn't find a valid ICU package"), {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}),
+    (re.compile(r"Exception while exporting Span|/opentelemetry/exporter/"), {"OTEL_SDK_DISABLED": "true"}),  # it waits for who counts
+)
 
 
 def missing(seen: Seen) -> list[str]:
@@ -219,7 +222,8 @@ def wants_memory(seen: Seen) -> bool:
 def last_words(seen: Seen) -> str:
     """Why it did not start: the line of its stderr that says so (not a stack's last frame, nor what stands in its help); else what the trial saw, and its last line."""
     helps = {line.strip() for line in usage.helps(seen)}
-    lines = [line.strip() for line in seen.report["words"] if line.strip()]
+    shown = zip(["", *seen.report["words"]], seen.report["words"], strict=False)
+    lines = [line.strip() for before, line in shown if line.strip() and not before.lstrip().startswith('File "')]  # which shows its code
     words = [(line[0] == "{" and ": ".join(IN_JSON.findall(line))) or line for line in lines]
     inner = [(line, line.strip(" │┃|╭╮╰╯─")) for line in words if line[0] != "╭"]  # of a box, without its title
     if refused := [line for _, line in inner if usage.REFUSES.search(line)]:
@@ -227,7 +231,8 @@ def last_words(seen: Seen) -> str:
     lines = [line for whole, line in inner if line and whole not in helps and not (NO_REASON.match(line) or A_COUNT.search(line))]
     for says in (MISTAKE, reason.BAD, DENIAL):
         if telling := [line for line in lines if says.search(line)]:
-            return telling[-1][:300]
+            is_alive = seen.report["why_not"].startswith(NO_ANSWER)
+            return (f"{seen.report['why_not']}; its last words: {telling[-1]}" if is_alive else telling[-1])[:300]
     if words and helps and not lines:
         if crashes := [line for line in words if reason.NAMED.search(line)]:  # it crashed beside its help, too
             return crashes[-1][:300]
