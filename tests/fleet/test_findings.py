@@ -310,6 +310,14 @@ def test_whom_the_operator_names_is_the_reason_and_in_no_list():
     assert findings.names([told]) == []
 
 
+@pytest.mark.parametrize("looked_up", ["site-conn-str.placeholder.invalid:27017", "_mongodb._tcp.site-conn-str.placeholder.invalid"])
+def test_who_looks_up_a_service_of_the_operators_name_asks_what_its_variable_says(looked_up):
+    it = seen(reached=[(10.5, looked_up)])
+
+    assert findings.egress(it, True).why == "it asks what SITE_CONN_STR says: false if that is inside the fleet"
+    assert findings.names([it]) == []
+
+
 @pytest.mark.parametrize(
     "calls, speaks_to, login, allowed",
     [

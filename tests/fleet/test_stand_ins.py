@@ -66,3 +66,8 @@ def test_the_only_key_begins_as_a_server_expects_it():
 
     assert stand_ins.shapes(words, ["SITE_SECRET_KEY"])["SITE_SECRET_KEY"].startswith("sk_placeholder-")
     assert stand_ins.shapes(words, ["SITE_SECRET_KEY", "OTHER_KEY"]) == {}
+
+
+@pytest.mark.parametrize("name", ["SITE_CONNECTION_STRING", "SITE_CONN_STR", "SITE_HOST"])
+def test_a_connection_has_a_host_that_is_called_like_its_variable(name: str):
+    assert stand_ins.value(name) == stand_ins.host(name)

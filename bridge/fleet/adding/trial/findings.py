@@ -22,7 +22,7 @@ from bridge.fleet.egress import PORTS, allowed
 
 PLACEHOLDER = "placeholder.invalid"
 STAND_IN = r"placeholder[-_][0-9a-f]{32}"  # the same for a value, also where a server makes a name of a variable of it
-OF_A_VARIABLE = re.compile(rf"([\w-]+)\.{PLACEHOLDER}")  # whose value would be a host
+OF_A_VARIABLE = re.compile(rf"(?:_[\w-]+\._\w+\.)?([\w-]+)\.{PLACEHOLDER}")  # whose value would be a host, or a service's name (RFC 2782)
 OF_A_SERVICE = re.compile(
     r"^(?!.*(?:^|_)(?:MCP|AUTH|OAUTH|ALLOWED|BIND|LISTEN)_).*(?:^|_)(?:HOST|PORT|UR[IL]|ADDR|ENDPOINT)"
 )  # and not its own door's

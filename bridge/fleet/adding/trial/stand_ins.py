@@ -17,6 +17,7 @@ OF_GOOGLE = re.compile("SERVICE_?ACCOUNT|CREDENTIALS?|OAUTH|CLIENT_?SECRETS?|FIR
 OF_A_KEY = re.compile("PRIVATE_KEY|PEM|SSH_KEY|(?<!API_)KEY_(PATH|FILE)$")
 
 A_DATABASE = re.compile(r"DSN$|(DATABASE|DB|CONN|CONNECTION)_?(STR|STRING|UR[IL])$")  # in the name of its address
+OF_A_CONNECTION = re.compile(r"CONN(ECTION)?_?STR(ING)?$")
 JSON = "{}"
 # What a server says of a value that has another shape than it takes (in the words of Python, pydantic, Node and zod), and one that has it.
 COMPLAINTS = [
@@ -45,6 +46,8 @@ def value(name: str, schemes: Mapping[str, str] = {}) -> str:
     if re.search(r"MAIL(_ADDRESS)?$", name):
         return "somebody@example.com"
     its_host = host(name)
+    if OF_A_CONNECTION.search(name):
+        return its_host
     if re.search(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDRESS|DSN", name):
         return f"http://{its_host}" if not name.endswith(("HOST", "HOSTNAME")) else its_host
     return (
