@@ -390,3 +390,14 @@ def test_who_waits_for_the_operators_own_address_does_not_serve_http():
 
     assert notes._why_not(draft, waiting, ["IT_URL"]) == "it did not start without a real IT_URL: it wants to reach that at its start"
     assert "it serves HTTP" in notes._obstacle(draft, waiting, []) and not notes._obstacle(draft, waiting, ["IT_URL"])
+
+
+def test_a_program_whose_commands_serve_nothing_is_told_as_one():
+    help = ["Usage: it [OPTIONS] COMMAND", "Commands:", "  check    Checks the app", "  version  Prints the version"]
+    ended = seen(words=["Not running in a site"], help=help, started=0.0, commands=["it check --app x"])
+    serves = seen(words=["No site"], help=[*help, "  run  Starts the MCP server"], started=0.0, commands=["it run --app x"])
+
+    assert list(notes._as_shown(Draft("it", command=("it",)), ended)) == [
+        "the commands of its program (check, version) serve nothing: is it a server?"
+    ]
+    assert "`it run --app x`" in next(notes._as_shown(Draft("it", command=("it",)), serves))

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from bridge.fleet.adding.draft import Draft, comment, holds_secret
 from bridge.fleet.adding.mends import DATA, NO_FILE, called_like, targets, volume, with_a_name
 from bridge.fleet.adding.publishers import besides
-from bridge.fleet.adding.trial import dependencies, findings, needs
+from bridge.fleet.adding.trial import dependencies, findings, needs, usage
 from bridge.fleet.adding.trial.calls import NO_NETWORK
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.published import SURELY_BY_HAND
@@ -250,9 +250,11 @@ def _elsewhere(draft: Draft, seen: Seen) -> Iterator[str]:
 
 
 def _as_shown(draft: Draft, seen: Seen) -> Iterator[str]:
-    """A command of its README that says more than ours, whatever that is."""
-    own = {word.partition("=")[0] for word in draft.command}
-    if more := [
+    """A command of its README that says more than ours, whatever that is; or that none of its program's serves."""
+    own, others = {word.partition("=")[0] for word in draft.command}, usage.other_commands(seen)
+    if others and len(draft.command) == 1:
+        yield f"the commands of its program ({named(others)}) serve nothing: is it a server?"
+    elif more := [
         one for one in seen.report["commands"] if not {word.partition("=")[0] for word in one.split()[1:] if word[0] == "-"} <= own | YES
     ]:
         yield f"its README starts it as `{more[0]}`: what it needs of that belongs into `command`"

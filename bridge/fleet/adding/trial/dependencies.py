@@ -46,24 +46,11 @@ LIBRARY_BY_NAME = re.compile(
     r"\b([\w+.-]+)'?(?: C| shared)? library (?:was )?not found\b|\bfind ([\w+.-]+) shared library\b|\bfailed to find (lib[\w+-]+)"
     r"|\bcannot load library '([\w+.-]+?)(?:\.so[\d.]*)?'"
 )
-LIBRARY_OF = {
-    "cairo": "libcairo2",
-    "dmtx": "libdmtx0b",
-    "enchant": "libenchant-2-2",
-    "glib-2.0": "libglib2.0-0",
-    "gobject-2.0": "libglib2.0-0",
-    "gthread-2.0": "libglib2.0-0",
-    "magic": "libmagic1",
-    "pango-1.0": "libpango-1.0-0",
-    "pangocairo-1.0": "libpangocairo-1.0-0",
-    "pangoft2-1.0": "libpangoft2-1.0-0",
-    "portaudio": "libportaudio2",
-    "pq": "libpq5",
-    "sndfile": "libsndfile1",
-    "usb-1.0": "libusb-1.0-0",
-    "vips": "libvips42",
-    "zbar": "libzbar0",
-}
+LIBRARIES = """
+cairo=libcairo2 dmtx=libdmtx0b enchant=libenchant-2-2 glib-2.0=libglib2.0-0 gobject-2.0=libglib2.0-0 gthread-2.0=libglib2.0-0 magic=libmagic1
+pango-1.0=libpango-1.0-0 portaudio=libportaudio2 pq=libpq5 sndfile=libsndfile1 usb-1.0=libusb-1.0-0 vips=libvips42 zbar=libzbar0
+"""
+LIBRARY_OF = dict(one.split("=") for one in LIBRARIES.split())
 A_PACKAGE = re.compile(r"[a-z][a-z0-9+-]{1,29}[a-z0-9]")  # `apt-get install x-` would remove x
 NOT_OF_DEBIAN = {"bw", "docker", "gcloud", "helm", "lake", "op", "podman", "terraform", "tilt"}
 OF_A_DESK = {

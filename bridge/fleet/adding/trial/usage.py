@@ -70,6 +70,12 @@ def with_command(seen: Seen, command: tuple[str, ...]) -> tuple[str, ...]:
     return (*command, names[0]) if names else command
 
 
+def other_commands(seen: Seen) -> list[str]:
+    """The commands that its help lists, where none of them may be the server."""
+    every = dict(_commands(helps(seen)))
+    return [] if any(_rated(name, about) for name, about in every.items()) else [*every]
+
+
 def wants_a_command(seen: Seen) -> bool:
     return any(NO_COMMAND.search(line) for line in seen.report["words"][-15:])
 
