@@ -40,73 +40,115 @@ class Entry:
 def taken_out(draft: Draft, env: Mapping[str, str], notes: Iterable[str] = (), secret: Collection[str] = ()) -> Entry:
     """What looks like a secret is named in the stanza, and its value stands elsewhere. `secret` are variables and references that
     are known to be secrets. Raises NotUnderstood for one that cannot be taken apart from what stands around it."""
-    notes = list(notes)
-    values: dict[str, str] = {}
-    secrets: list[str] = []
-    files: list[str] = []
-    copies: dict[str, str] = {}
-    plain: dict[str, str] = {}
-    ours = ("/data/", "/app/") if draft.volumes or draft.files else ()  # what stands for it here
+    taken = _Taken(draft, env, secret, list(notes))
     for name, value in env.items():
-        is_here = value.startswith(ours) or _is_inside(draft, value)
         if is_path_of_keys(name, value):
-            if is_here:
-                plain[name] = value
-                continue
-            text, said = content(name, value)
-            secrets.append(name)
-            files.append(name)
-            values |= {name: text} if text else {}
-            notes += filter(None, [said])
-            if is_written_by_the_server(name, value, text):
-                last = re.sub(r"[^A-Za-z0-9._-]", "", PureWindowsPath(value).name).lstrip(".-") or name.lower()
-                copies[name] = f"{_TOKENS}/{last if f'{_TOKENS}/{last}' not in copies.values() else f'{name.lower()}-{last}'}"
-                notes.append(f"{name}: its server may write this file anew: it has a copy of its own in the volume {draft.name}-tokens")
-            continue
-        refers = REFERENCE.fullmatch(value)
-        is_one = name in secret or (refers and refers[1] in secret) or reveals(value) or (secret_name(name) and value.lower() not in _HERE)
-        if not is_one:
-            plain[name] = f"${{{name}}}" if is_blank(value) and not REFERENCE.search(value) else value
-        elif (kept := _kept(name, value, True)) is not None:
-            plain[name] = kept
+            taken.file_of_keys(name, value)
         else:
-            secrets.append(name)
-            values |= _value_of(name, value)
-            continue
-        if re.match(r"/|~/|[A-Za-z]:[\\/]", value) and not (is_here or OF_A_URL.search(name)):
-            notes.append(f"{name}={safe(value)} is a path of that machine: make it a volume, or say another one")
-    plain = {name: _referring(value, values) for name, value in plain.items()}
-    command, flag = [], ""
-    for word in draft.command:
-        word = _referring(word, values)
-        option, equals, value = word.partition("=") if word.startswith("-") and not reveals(word.partition("=")[0]) else ("", "", word)
-        before = option or flag
-        flag = word if (word.startswith("-") and not equals) or _KEY.fullmatch(word) else ""
-        if option and not equals:
-            command.append(word)
-            continue
-        named = (secret_name(before) and value.lower() not in _HERE) or (_USER.fullmatch(before) and _USER_AND_PASSWORD.fullmatch(value))
-        if (named and value and not value.startswith(ours)) or reveals(value) or reveals(word) or _ASKS.fullmatch(value):
-            if (kept := _kept(before or "one of its arguments", value, False)) is None:
-                name = variable_for(
-                    draft, before or "argument", _value_of("", value).get("", ""), values | {one: env[one] for one in secrets}
-                )
-                values |= _value_of(name, value)
-                if not _ASKS.fullmatch(value) or named:
-                    notes.append(
-                        f"a secret stands in its arguments, where `ps` shows it: it is ${{{name}}} now; if the server also takes it as a variable, make that a secret"
-                    )
-                kept = f"${{{name}}}"
-            word = f"{option}{equals}{kept}"
-        command.append(word)
-    volumes = (*draft.volumes, *([f"{draft.name}-tokens:{_TOKENS}"] if copies else []))
-    found = replace(draft, command=tuple(command), env=plain, secrets=tuple(secrets), as_files=tuple(files), copies=copies, volumes=volumes)
-    return Entry(found, values, tuple(notes))
+            taken.variable(name, value)
+    taken.command_line()
+    return taken.entry()
 
 
-def _is_inside(draft: Draft, path: str) -> bool:
-    """Is it a path of the image, or of what is mounted there?"""
-    return "image" in draft.source and path.startswith("/")
+@dataclass
+class _Taken:
+    """An entry while it is gone through: its variables first, as a secret among them may stand in its command, too."""
+
+    draft: Draft
+    env: Mapping[str, str]
+    secret: Collection[str]
+    notes: list[str]
+    values: dict[str, str] = field(default_factory=dict)  # of secrets, as far as they are known
+    secrets: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)  # of these: those that are files
+    copies: dict[str, str] = field(default_factory=dict)  # of these: where those are that the server writes
+    plain: dict[str, str] = field(default_factory=dict)
+    command: list[str] = field(default_factory=list)
+
+    def file_of_keys(self, name: str, path: str) -> None:
+        if self._is_here(path):
+            self.plain[name] = path
+            return
+        text, said = content(name, path)
+        self.secrets.append(name)
+        self.files.append(name)
+        self.values |= {name: text} if text else {}
+        self.notes += filter(None, [said])
+        if is_written_by_the_server(name, path, text):
+            last = re.sub(r"[^A-Za-z0-9._-]", "", PureWindowsPath(path).name).lstrip(".-") or name.lower()
+            is_taken = f"{_TOKENS}/{last}" in self.copies.values()
+            self.copies[name] = f"{_TOKENS}/{f'{name.lower()}-{last}' if is_taken else last}"
+            self.notes.append(
+                f"{name}: its server may write this file anew: it has a copy of its own in the volume {self.draft.name}-tokens"
+            )
+
+    def variable(self, name: str, value: str) -> None:
+        refers = REFERENCE.fullmatch(value)
+        is_known = name in self.secret or (refers and refers[1] in self.secret)
+        if not (is_known or reveals(value) or _is_value_of_a_secret(name, value)):
+            self.plain[name] = f"${{{name}}}" if is_blank(value) and not REFERENCE.search(value) else value
+        elif (kept := _kept(name, value, True)) is not None:
+            self.plain[name] = kept
+        else:
+            self.secrets.append(name)
+            self.values |= _value_of(name, value)
+            return
+        if re.match(r"/|~/|[A-Za-z]:[\\/]", value) and not (self._is_here(value) or OF_A_URL.search(name)):
+            self.notes.append(f"{name}={safe(value)} is a path of that machine: make it a volume, or say another one")
+
+    def command_line(self) -> None:
+        before = ""  # the option, or the name of a setting, whose value comes next
+        for word in (_referring(one, self.values) for one in self.draft.command):
+            is_option = word.startswith("-") and not reveals(word.partition("=")[0])
+            option, equals, value = word.partition("=") if is_option else ("", "", word)
+            self.command.append(word if option and not equals else f"{option}{equals}{self._argument(option or before, value, word)}")
+            before = word if (word.startswith("-") and not equals) or _KEY.fullmatch(word) else ""
+
+    def _argument(self, before: str, value: str, word: str) -> str:
+        """What stands in the command for this value of the option (or after the word) `before`."""
+        is_a_login = _USER.fullmatch(before) and _USER_AND_PASSWORD.fullmatch(value)
+        named = is_a_login or _is_value_of_a_secret(before, value)
+        is_asked_for = _ASKS.fullmatch(value)
+        if not ((named and value and not value.startswith(self._ours)) or reveals(value) or reveals(word) or is_asked_for):
+            return value
+        if (kept := _kept(before or "one of its arguments", value, False)) is not None:
+            return kept
+        known = self.values | {one: self.env[one] for one in self.secrets}
+        name = variable_for(self.draft, before or "argument", _value_of("", value).get("", ""), known)
+        self.values |= _value_of(name, value)
+        if named or not is_asked_for:
+            self.notes.append(
+                f"a secret stands in its arguments, where `ps` shows it: it is ${{{name}}} now; if the server also takes it as a variable, make that a secret"
+            )
+        return f"${{{name}}}"
+
+    @property
+    def _ours(self) -> tuple[str, ...]:
+        """What stands in the container for a folder of that machine."""
+        return ("/data/", "/app/") if self.draft.volumes or self.draft.files else ()
+
+    def _is_here(self, path: str) -> bool:
+        """Is it a path of the image, or of what is mounted there?"""
+        return path.startswith(self._ours) or ("image" in self.draft.source and path.startswith("/"))
+
+    def entry(self) -> Entry:
+        plain = {name: _referring(value, self.values) for name, value in self.plain.items()}
+        volumes = (*self.draft.volumes, *([f"{self.draft.name}-tokens:{_TOKENS}"] if self.copies else []))
+        draft = replace(
+            self.draft,
+            command=tuple(self.command),
+            env=plain,
+            secrets=tuple(self.secrets),
+            as_files=tuple(self.files),
+            copies=self.copies,
+            volumes=volumes,
+        )
+        return Entry(draft, self.values, tuple(self.notes))
+
+
+def _is_value_of_a_secret(name: str, value: str) -> bool:
+    """By the name of its variable or option; a switch is none."""
+    return secret_name(name) and value.lower() not in _HERE
 
 
 def _referring(text: str, values: dict[str, str]) -> str:
