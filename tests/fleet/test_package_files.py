@@ -455,3 +455,20 @@ def test_code_that_only_counts_who_uses_it_neither_keeps_nor_asks_what_a_server_
 
     said = package_files.variables("it-mcp")
     assert (said.speaks_to, said.home) == (["api.site.io"], ".it-mcp/api.site.io")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "if (process.env.IT_FLAG === 'true') x()",
+        "const on = process.env['IT_FLAG']?.toLowerCase() == \"1\"",
+        "on = os.getenv('IT_FLAG', '').lower() in ('1', 'true')",
+        "on = os.environ.get('IT_FLAG') == 'yes'",
+    ],
+)
+def test_what_is_compared_with_a_switch_s_word_is_off_by_default(tmp_path, monkeypatch, code):
+    (tmp_path / ("it.js" if "process" in code else "it.py")).write_text(code)
+    (tmp_path / "README.md").write_text("`export IT_FLAG=true` shows more.")
+    monkeypatch.setattr(package_files, "_files", lambda *_: sorted(tmp_path.iterdir()))
+
+    assert {one["name"]: one["default"] for one in package_files.variables("it").published} == {"IT_FLAG": "false"}

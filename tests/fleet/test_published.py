@@ -1178,3 +1178,23 @@ def test_a_heading_that_requires_something_for_some_use_leaves_it_to_a_trial():
         "IT_TOKEN": (True, False),
         "IT_SECRET": (True, True),
     }
+
+
+def test_what_is_another_service_s_or_its_own_door_is_not_offered_and_what_chooses_a_service_is():
+    table = "| Name | Default |\n|---|---|\n| `IT_SPACE` | |\n| `MODEL_SHAPE` | `None` |\n| `MODEL_PROVIDER` | `ours` |\n| `IT_UI_HOST` | `0.0.0.0` |\n| `IT_UI_PORT` | |"
+    reads = ["IT_SPACE", "MODEL_SHAPE", "MODEL_PROVIDER", "IT_UI_HOST", "IT_UI_PORT"]
+
+    assert drafted(shown({"IT_KEY": "<key>"}), table, reads=reads).optional == ("IT_SPACE", "MODEL_PROVIDER")
+
+
+def test_a_certificate_goes_with_its_key():
+    key, cert = (
+        {"IT_USER": "<user>", "IT_PASSWORD": "<password>"},
+        {"IT_CLIENT_CERT_PATH": "/path/to/x.pem", "IT_CLIENT_KEY_PATH": "/path/to/x.key"},
+    )
+    table = "| Name | Option | About |\n|---|---|---|\n| `IT_CLIENT_CERT_PATH` | `--cert` | Path to the certificate file |"
+    it = drafted(shown(key), shown(cert), table)
+
+    assert (
+        it.why["instead"] == "by its README one of these is enough: IT_USER and IT_PASSWORD, or IT_CLIENT_CERT_PATH and IT_CLIENT_KEY_PATH"
+    )

@@ -46,7 +46,7 @@ NO_FILE = re.compile(r"ENOENT|no such file|not found|does not exist|cannot (open
 # Keys to the server itself where it serves by HTTP, and of who counts its use.
 OWN_DOOR = re.compile(
     r"^(MCP_)?(SERVER_|HTTP_|SSE_)?(AUTH|BEARER|ACCESS)_(TOKEN|KEY|SECRET)S?$|^MCP_(SERVER_|HTTP_)?API_KEY$|(^|_)(CORS|ORIGINS|TRUST(ED)?_PROX(Y|IES)|TLS|SSL|(?<!CLIENT_)CERT|JWKS|SESSION|COOKIE|HTTP|SSE|MCP_AUTH|MCP_PROXY|CALLBACK|REDIRECT)(_|$)"
-    r"|(^|_)MCP_(OAUTH|JWT|STORAGE|METRICS)_|^JWT_SECRET(_KEY)?$|^OAUTH_(INTROSPECTION|JWT)_|[A-Z]_MCP_TOKEN$|APPLICATIONINSIGHTS|TELEMETRY|^DOTENV_|^(LOG|LOGGING|METRICS)_|^SENTRY_DSN$|(^|_)OTEL_|POSTHOG"
+    r"|(^|_)MCP_(OAUTH|JWT|STORAGE|METRICS)_|^JWT_SECRET(_KEY)?$|(^|_)STATE_(KEY|SECRET)$|^OAUTH_(INTROSPECTION|JWT)_|[A-Z]_MCP_TOKEN$|APPLICATIONINSIGHTS|TELEMETRY|^DOTENV_|^(LOG|LOGGING|METRICS)_|^SENTRY_DSN$|(^|_)OTEL_|POSTHOG"
 )
 # Of whoever runs it, builds it, looks at it, or talks with it elsewhere than at its input; and not of the server.
 NOT_FOR_IT = re.compile(

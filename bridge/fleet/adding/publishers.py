@@ -49,6 +49,7 @@ KEEPS_FROM = re.compile(
 WHOM = re.compile(r"(^|_)(SANDBOX|PRODUCTION|TEST_?MODE|TEST_?NET|DEMO)(_|$)")  # of two services of the same kind it talks to
 OF_ITS_TOOLS = re.compile(r"(^|_)(TOOLS?|TOOLSETS?|TOOL_GROUPS?|CATEGORIES)$")  # which there are: whoever wants others looks for that
 OF_AN_API = re.compile(r"(?<!MCP)_(HTTP|API|URL)_PATH$")  # what stands behind the host of an address
+EVERYWHERE = {"0.0.0.0", "::"}  # where who has that for a host waits for others
 OF_AN_API_HOST = re.compile(r"https?://(?:[\w-]+[.-])*api[.-]")
 A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|pfx|ya?ml)$")
 A_FILE = re.compile(rf"{A_KEYS_FILE.pattern}|(^|_)KUBECONFIG$")
@@ -79,6 +80,8 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     there = {*draft.env, *draft.secrets}
     all_names = there | {one["name"] for one in seen.report["published"]}
 
+    listens = {_first_part(one["name"]) for one in seen.report["published"] if {one["value"], one["default"]} & EVERYWHERE}
+
     def is_another_way(name: str) -> bool:
         """NAME_FILE beside NAME."""
         return name.endswith("_FILE") and name.removesuffix("_FILE") in all_names
@@ -95,6 +98,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
             or (one["first"] and one["needed"] is not False and _stands_for_a_key(one["value"]))
         )
         and not is_another_way(one["name"])
+        and not (_first_part(one["name"]) in listens and one["name"].endswith(("_HOST", "_PORT")))
         and not (one["name"] in seen.report["misspelt"] and any(name.startswith(f"{_first_word(one)}_") for name in draft.secrets))
         and not (one["name"] in seen.report["misspelt"] and one["name"] in OF_A_DESK)  # there is no such SDK
         and not _is_kept_at_home(one, seen.report["home"])
@@ -190,7 +194,7 @@ def _keys(draft: Draft, seen: Seen, every: list[Variable]) -> list[Variable]:
 def _with_ways(every: list[Variable], draft: Draft) -> Draft:
     """With demanded keys, and what goes with them, optional where other configurations have others in their place: an operator has one of these."""
     there = {*draft.secrets, *draft.env} - {*draft.optional}
-    keys = {name for name in draft.secrets if holds_secret(name) or A_KEYS_FILE.search(name)}
+    keys = {name for name in draft.secrets if holds_secret(name) or name in draft.as_files}
     maybe = [name for name in draft.optional if name in keys or BESIDE_A_KEY.search(name)]
     found = {one["name"]: [[name for name in way if name in maybe] for way in one["instead"]] for one in every if one["name"] in there}
     found = {name: others for name, ways in found.items() if (others := [way for way in ways if keys & {*way}])}
@@ -212,6 +216,10 @@ def _with_ways(every: list[Variable], draft: Draft) -> Draft:
 def _is_kept_at_home(one: Variable, home: str) -> bool:
     """The path of what it keeps in its home anyhow, and so writes: no file of an operator's could stand there."""
     return bool(home) and one["default"] == f"~/{home}"
+
+
+def _first_part(name: str) -> str:
+    return name.rpartition("_")[0]
 
 
 def _first_word(one: Variable) -> str:
@@ -273,7 +281,8 @@ def _may_be_set(one: Variable, seen: Seen, firsts: Collection[str], all_names: C
         )
     if is_beside or (one["first"] and one["value"] and _is_for_operators(one["value"])):
         return True
-    return bool(not one["default"] or OF_ITS_TOOLS.search(name)) and not OF_THE_PROCESS.search(name)
+    is_its_own = (not one["default"] or OF_ITS_TOOLS.search(name)) and (is_of_it or one["shown"] or not firsts)
+    return bool(is_its_own or OF_A_CHOICE.search(name)) and not OF_THE_PROCESS.search(name)
 
 
 def _has_a_default(one: Variable) -> bool:

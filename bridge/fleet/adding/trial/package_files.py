@@ -57,6 +57,10 @@ BEHIND_IT = tuple(
         r"""(?<=[,{\s])([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\s*:\s*z(?:od)?\s*\.(?:(?!,\s*[A-Z]\w+\s*:)[^;{}\n]){0,200}?\.default\(\s*""",
     )
 )
+# What is compared with one of the two words of a switch: without it, that is off.
+A_SWITCH = re.compile(
+    r"""nv(?:\.|\[["']|\w{0,12}\(\s*["']|iron(?:\.get\(|\[)\s*["'])([A-Z][A-Z0-9_]{2,})\b["'\])]*[^\n;{}]{0,40}?(?:===?|\bin\b)\s*[(\[{]?\s*["'](?:true|1|yes|on)["']"""
+)
 NO_VALUE = re.compile(r"(?:None|null|undefined|void|true|false|True|False|process|os|sys|args|argv|options|config|throw)\b")
 OF_NOBODY = re.compile(r"//(?:[\w-]+[.-])*(?:your\w*|example|dummy|acme|mysite)[.-]")  # an address that stands for the operator's own
 A_CHOICE = re.compile(r"[A-Za-z][\w-]*")  # everybody chooses "mysql", though nobody's choice is "sqlite"
@@ -213,6 +217,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     options: dict[str, str] = {}
     longs: dict[str, str] = {}  # of options: their longer names
     made_of_options: set[str] = set()
+    switches: set[str] = set()
     alternatives: set[tuple[str, str]] = set()
     alone: set[str] = set()  # what is read without another before it
     behind: dict[str, str] = {}  # what is taken where a variable is not set
@@ -234,6 +239,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         spelt.update(NAMED.findall(code))
         options = {option: name for option, name in OPTION.findall(code) if _is_spoken_of(option, name)} | options
         longs = long_options(code) | longs
+        switches.update(A_SWITCH.findall(code))
         made_of_options.update(OF_ITS_NAME.findall(code))
         values, rest = behind_them(code)
         behind = values | behind
@@ -275,6 +281,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     said = [one for one in said if one["name"] not in absent or one["needed"]]
     found |= {one["name"] for one in said if one["shown"]} | {name for name in named & perhaps if not AN_ERROR.search(name)} - examples
     defaults = {name: value for name, value in behind.items() if name not in bare and not (is_blank(value) or OF_NOBODY.search(value))}
+    defaults = dict.fromkeys(switches, "false") | defaults
     for one in said:
         value = defaults.get(one["name"], "")
         is_chosen = one["first"] and one["value"] != value and A_CHOICE.fullmatch(one["value"]) and A_CHOICE.fullmatch(value)

@@ -375,7 +375,8 @@ def _by_row(said: _Said, cells: list[str], columns: list[str], heading: bool | N
         hint = False if word is None and default else hint
     for name in names:
         said.add(name, word, default, heading if hint is None else hint)
-        said.about(name, " ".join(cells[1:]))
+        for cell in cells[1:]:
+            said.about(name, cell)
 
 
 def _by_defaults(said: _Said, rows: list[list[str]], columns: list[str]) -> None:
