@@ -43,6 +43,7 @@ SUCCESSOR = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 FOR_A_NEWER = re.compile(r"\bdepends? on Python>=(3\.\d+)")  # in the words of uv
+A_STUB = 1000  # bytes, in which there is no server: a version, a greeting
 DEPRECATED = "its publisher calls it deprecated"
 UNSEEN = ": its digest is not known, nor its entrypoint, with which `command` must begin"
 
@@ -57,7 +58,7 @@ class About:
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
-    is_empty: bool = False  # it brings nothing but what it says of itself
+    is_empty: bool = False  # it brings next to nothing but what it says of itself
     brings: tuple[str, ...] = ()  # what an empty one is there for: the packages that it requires
     extra: str = ""  # with which alone it gets what speaks MCP
 
@@ -156,7 +157,8 @@ def look_at_pypi(package: str, build: bool = False, python: str = PYTHON) -> Abo
                 [path] = Path(folder).glob("*.dist-info/METADATA")
                 metadata, programs = path.read_text(encoding="utf-8"), [one.name for one in Path(folder, "bin").glob("*") if one.is_file()]
                 command = _module(Path(folder)) if not programs else ()
-                is_empty = not any(one.is_file() for one in Path(folder).rglob("[!.]*") if path.parent not in one.parents)
+                code = [one.stat().st_size for one in Path(folder).rglob("[!.]*") if one.is_file() and path.parent not in one.parents]
+                is_empty = not (programs or command) and sum(code) < A_STUB
     except Failed as error:
         if not build and has_no_wheel(error.printed):
             raise NoWheel(f"{package}: there is no wheel of it (for Python {python})") from None

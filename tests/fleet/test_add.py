@@ -768,7 +768,7 @@ def test_an_empty_package_stands_for_the_one_that_it_requires(project, monkeypat
     assert made.notes[0] == "old-mcp is empty, and only brings new-mcp==2.1: that was taken"
 
     found["old-mcp==2.0"] = replace(alias, brings=("a", "b"))
-    with pytest.raises(UsageError, match="old-mcp is empty: it brings no program and no code"):
+    with pytest.raises(UsageError, match="old-mcp is empty: it brings no program and next to no code"):
         add.Adding(project, trial=False).one("pypi", Asked("other", "old-mcp"))
 
 
@@ -783,6 +783,18 @@ def test_a_package_whose_server_is_an_extra_gets_that(project, monkeypatch):
 
     assert read_stanza(made.path).pypi == ["it[ai]==1.0"] and read_stanza(made.path).command == ["it"]
     assert origins._extra([*requires, "fastmcp>=2"]) == "" and origins._extra(requires[:2]) == ""
+
+
+@pytest.mark.parametrize("code, is_empty", [("__version__ = '0.1'", True), ("def serve():\n    pass\n" * 60, False)])
+def test_a_package_that_only_holds_a_name_is_empty(monkeypatch, code, is_empty):
+    def unpack(package, folder, python, build):
+        for path, text in (("it/__init__.py", code), ("it-0.1.dist-info/METADATA", "Name: it\nSummary: A placeholder\n")):
+            (folder / path).parent.mkdir(parents=True)
+            (folder / path).write_text(text)
+
+    monkeypatch.setattr(origins, "unpack", unpack)
+
+    assert origins.look_at_pypi("it==0.1").is_empty is is_empty
 
 
 def test_a_package_for_a_newer_python_gets_that(monkeypatch):

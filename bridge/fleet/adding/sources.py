@@ -156,9 +156,9 @@ def _with_program(draft: Draft, package: str, about: About) -> Draft:
     if not about.programs:
         if not draft.command or draft.command[0] == "" or draft.command[0].startswith("-"):
             if about.is_empty:
-                raise UsageError(f"{package} is empty: it brings no program and no code, only what it says of itself")
+                raise UsageError(f"{package} is empty: it brings no program and next to no code, only what it says of itself")
             if about.command[:1] != ("python",):
-                says = f" It says of itself: {comment(about.description).rstrip('.')}." if about.description else ""
+                says = f" It says of itself: {comment(said).rstrip('.')}." if said else ""
                 raise UsageError(f"{package} installs no program: is it a server?{says} Name what runs it after '--'")
             why = draft.why | {"taken": f"{package} installs no program: `{shlex.join(about.command)}` was taken"}
             return replace(draft, why=why, command=(*about.command, *(word for word in draft.command if word)))
