@@ -1198,3 +1198,9 @@ def test_a_certificate_goes_with_its_key():
     assert (
         it.why["instead"] == "by its README one of these is enough: IT_USER and IT_PASSWORD, or IT_CLIENT_CERT_PATH and IT_CLIENT_KEY_PATH"
     )
+
+
+def test_what_a_readme_only_speaks_of_below_http_is_no_variable_of_this():
+    readme = "## HTTP Transport Security\n\nSet `API_KEY`, and `IT_URL`.\n\n## Settings\n\nSet `IT_URL`."
+
+    assert published.only_elsewhere(readme) == {"API_KEY"}

@@ -306,7 +306,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     shown = shown_arguments(readme + client_examples.in_links(readme), package, programs)
     return Variables(
         sorted(found),
-        sorted(found & named),
+        sorted(found & named - published.only_elsewhere(readme)),
         [[longs.get(word, word) for word in words] for words in shown],
         sorted(shown_patterns),
         said,

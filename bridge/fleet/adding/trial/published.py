@@ -130,6 +130,7 @@ class _Said:
     hints: dict[str, bool] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)  # defaults, or what an example has
     remote: set[str] = field(default_factory=set)
+    here: set[str] = field(default_factory=set)  # what is spoken of apart from a server for clients elsewhere
     paths: dict[str, str] = field(default_factory=dict)
 
     def about(self, name: str, text: str) -> None:
@@ -192,6 +193,13 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
         )
         for name in names
     ]
+
+
+def only_elsewhere(readme: str) -> set[str]:
+    """The variables that a README only speaks of where it is about a server for clients elsewhere."""
+    said = _Said()
+    _by_words(said, readme[:LONGEST])
+    return said.remote - said.here
 
 
 def left_out(name: str, default: str) -> Variable:
@@ -310,6 +318,8 @@ def _by_words(said: _Said, text: str, is_of_a_shell: bool = False) -> None:
             elsewhere = elsewhere if 0 < elsewhere < level else level if OF_A_SERVICE.search(stripped) else 0
         if elsewhere:
             said.remote |= {name for name in UPPER.findall(line) if name not in said.values}
+        else:
+            said.here.update(UPPER.findall(line))
         is_all |= bool(ALL_OPTIONAL.search(stripped))
         if is_all:
             said.words |= {name: False for name in UPPER.findall(line) if name not in said.words}
