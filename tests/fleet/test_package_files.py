@@ -143,13 +143,16 @@ os.environ['NEW_KEY']; url = "https://api.new.io/#it"; httpx.get(url); run(['jq'
 @pytest.mark.parametrize(
     "file, code, home",
     [
-        ("a.js", "const d = join(homedir(), '.config', 'site-it'); writeFileSync(join(d, 'config.json'), x)", ".config/site-it"),
-        ("a.js", "const d = process.env.HOME || process.env.USERPROFILE || '', f = path.join(os.homedir(), '.site-it/state.json'); writeFile(f)", ".site-it"),
+        ("a.js", "const dir = join(homedir(), '.config', 'site-it'); writeFileSync(join(dir, 'config.json'), x)", ".config/site-it"),
+        ("a.js", "const d = process.env.HOME || process.env.USERPROFILE || '', file = path.join(os.homedir(), '.site-it/state.json'); writeFile(file)", ".site-it"),
         ("a.js", "new Database(`${os.homedir()}/.site-it/db/it.sqlite`)", ".site-it/db"),
-        ("a.py", "p = Path.home() / '.site-it' / 'boards.json'\np.write_text(x)", ".site-it"),
-        ("a.py", "p = os.path.expanduser('~/.site-it')\nopen(p, 'w')", ".site-it"),
-        ("a.js", "join(homedir(), '.site-it', 'cache'); writeFile(f)", ""),
-        ("a.js", "join(homedir(), '.aws', 'credentials'); writeFile(f)", ""),
+        ("a.py", "path = Path.home() / '.site-it' / 'boards.json'\npath.write_text(x)", ".site-it"),
+        ("a.py", "path = os.path.expanduser('~/.site-it')\nopen(path, 'w')", ".site-it"),
+        ("a.py", "def _folder() -> Path:\n    return Path.home() / '.site-it'\nit = _folder() / 'x'\n(_folder() / 'boards').mkdir(parents=True)", ".site-it/boards"),
+        ("a.py", "DIR = Path.home() / '.site-it'\nFILE = DIR / 'x.json'\nwith open(FILE, 'w') as file:\n", ".site-it"),
+        ("a.py", "FILE = Path.home() / '.site-it' / 'profiles.toml'\nFILE.read_text()\nwith open(out, 'w') as file:\n    json.dump(x, file)", ""),
+        ("a.js", "writeFile(join(homedir(), '.site-it', 'cache'))", ""),
+        ("a.js", "writeFile(join(homedir(), '.aws', 'credentials'))", ""),
         ("a.js", "readFile(join(homedir(), '.site-it'))", ""),
     ],
 )  # fmt: skip
@@ -432,18 +435,23 @@ def test_the_script_that_an_installation_would_run_is_known(tmp_path):
 
 
 def test_a_home_that_has_a_name_is_one():
-    code = 'const home = process.env.HOME || "";\nconst place = path.join(home, "Downloads", "pictures");\nconst other = os.homedir(); join(other, ".it")'
-
-    xdg = (
-        'const base = process.env.XDG_CONFIG_HOME || path.join(homedir(), ".config");\nconst it = path.join(base, "it-mcp", "tokens.json")'
+    code = (
+        'const home = process.env.HOME || "";\nconst place = path.join(home, "Downloads", "pictures");\nconst other = os.homedir();'
+        ' mkdir(place); mkdirSync(join(other, ".it"))'
     )
-    python = 'home_dir = os.path.expanduser("~")\nos.path.join(home_dir, ".it_mcp", "keys")\nstate = xdg_state_home() / "it"\nuser_data_dir("it")'
+    xdg = 'const base = process.env.XDG_CONFIG_HOME || path.join(homedir(), ".config");\nconst it = join(base, "it-mcp", "tokens.json")'
+    python = 'home_dir = os.path.expanduser("~")\nos.makedirs(os.path.join(home_dir, ".it_mcp", "keys"))\nstate = xdg_state_home() / "it"\n'
 
     assert package_files.at_home(code) == {"Downloads/pictures", ".it"}
-    assert package_files.at_home(xdg) >= {".config/it-mcp"}
+    assert package_files.at_home(f"{xdg}; mkdir(path.dirname(base))") == {".config"}
+    assert package_files.at_home(f'{xdg}; writeFile(join(base, "it-mcp", "tokens.json"))') == {".config/it-mcp"}
     assert not package_files.at_home('CACHE_DIR: str = os.getenv("IT_CACHE_DIR", str(os.path.expanduser("~/.it-mcp")))')
     assert not package_files.at_home("const logDir = path.join(os.homedir(), '.it', 'it-mcp');\nLOG_FILE = Path.home() / '.it' / 'x'")
-    assert package_files.at_home(python) == {".it_mcp/keys", ".local/state/it", ".local/share/it"}
+    assert package_files.at_home(f'{python}state.mkdir()\nos.mkdir(user_data_dir("it"))') >= {
+        ".it_mcp/keys",
+        ".local/state/it",
+        ".local/share/it",
+    }
 
 
 def test_code_that_only_counts_who_uses_it_neither_keeps_nor_asks_what_a_server_is_for(tmp_path, monkeypatch):

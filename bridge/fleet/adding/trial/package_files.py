@@ -68,14 +68,18 @@ ON_ITSELF = re.compile(r"localhost|127\.0\.0\.1|host\.docker\.internal")
 # A home, what is put behind it, and that files are written.
 _HOME = r"(?:\bhomedir\(\)|\bPath\.home\(\)|\bexpanduser\(|\benv\.HOME\b)"
 AT_HOME = re.compile(rf"{_HOME}(?=([^\n;]{{1,80}}))")
-HOME_NAMED = re.compile(rf"\b(\w{{4,}})\s*=\s*[^\n;=]{{0,60}}?{_HOME}([^\n;]{{0,80}})")
+HOME_NAMED = re.compile(rf"\b(\w{{2,}})(?:\s*:\s*\w+)?\s*=\s*[^\n;=]{{0,60}}?{_HOME}([^\n;]{{0,80}})")
+HOME_RETURNED = re.compile(rf"\b(?:def|function)\s+(\w{{3,}})\([^\n]*\n\s*return [^\n;]{{0,60}}?{_HOME}([^\n;]{{0,80}})")
 OF_NO_USE = re.compile(r"\b(?:\w+_)?(?:logs?|cache|te?mp)_?(?:dir|path|file|folder)\w*\s*[:=][^\n;]{0,200}", re.IGNORECASE)
 OF_TELEMETRY = re.compile(r"/(?:telemetry|analytics)(?:/|[._-][^/]*$)")  # code that keeps and asks nothing that a server is for
 # What libraries call the places of a home (XDG).
 OF_A_HOME = (("data", ".local/share"), ("state", ".local/state"), ("config", ".config"))
 OF_A_DESK = re.compile(r"(?:Desktop|Documents|Downloads|Movies|Music|Pictures|Videos)(?:/|$)")
+# What code makes or writes: what stands in the brackets, before the mode of `open`, or before the point.
 WRITES = re.compile(
-    r"\bwriteFile|\bappendFile|\bmkdir(?:Sync)?\(|\bmakedirs\(|createWriteStream|\.write_(?:text|bytes)\(|open\([^)\n]*[\"'][wa]b?[\"']|sqlite|json\.dump\(|new Database\("
+    r"\b(?:mkdir\w*|makedirs|[eE]nsure_?[dD]ir\w*|writeFile\w*|appendFile\w*|outputFile\w*|createWriteStream|connect|Database\w*|PersistentClient|TinyDB)\(([^\n;]{1,160})"
+    r"|\bopen\(([^\n;]{1,120}?),\s*(?:mode=)?[\"'][wax]"
+    r"|((?:[\w.]|\([^()\n;]*(?:\([^()\n]*\)[^()\n]*)*\))+)\.(?:mkdir\((?:\)|\w+=)|write_(?:text|bytes)\(|open\([\"'][wax])"
 )
 # A database or a file by a place below its working directory: in what opens it, or behind a variable or a name that is opened.
 _BELOW = r"""["'`](?:sqlite[\w+]*:///)?(?:\./)?(\.?[\w-]+(?:/[\w-]+)*\.(?:db|sqlite3?|duckdb|jsonl?))["'`]"""
@@ -254,7 +258,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         has_socket |= bool(SOCKET.search(code))
         is_client, is_server = is_client or bool(A_CLIENT.search(code)), is_server or bool(A_SERVER.search(code))
         is_counting = bool(OF_TELEMETRY.search(str(path)))
-        kept.update(at_home(code) if WRITES.search(code) and not is_counting else ())
+        kept.update(() if is_counting else at_home(code))
         below.update(() if is_counting else below_it(code))
         if DRIVER.search(code):
             drives.add("chromium-driver")
@@ -373,21 +377,28 @@ def behind_them(code: str) -> tuple[dict[str, str], str]:
 
 
 def at_home(code: str) -> set[str]:
-    """The folders of a home that code names: join(homedir(), ".config", "it"), `${homedir()}/.it/db`, Path.home() / ".it"; also where a name stands
-    for the first part of them."""
+    """The folders of a home that code makes or writes in: mkdir(join(homedir(), ".config", "it")), open(f"{Path.home()}/.it/db", "w"); also by a name
+    that stands for the first part of them, or for all."""
     code = OF_NO_USE.sub("", code)
     for kind, place in OF_A_HOME:
         code = re.sub(rf"\b(?:xdg_{kind}_home\(\)|user_{kind}_(?:dir|path)\()", f'Path.home() / "{place}" ', code)
-    found = {_place(following) for following in AT_HOME.findall(code)}
-    for name, first in HOME_NAMED.findall(code)[:MANY]:
-        used = re.findall(rf"\b{name}(?=\s*[,/+]|\}}/)([^\n;]{{1,80}})", code)
-        found |= {f"{_place(first)}/{_place(following)}".strip("/") for following in used}
+    named = {name: _place(first) for pattern in (HOME_NAMED, HOME_RETURNED) for name, first in pattern.findall(code)[:MANY]}
+    for _ in range(2):  # const home = …, folder = join(home, ".it"), file = join(folder, "it.json")
+        every = "|".join(named)
+        for name, first, rest in (
+            re.findall(rf"\b(\w{{2,}})(?:\s*:\s*\w+)?\s*=\s*[^\n;=]{{0,60}}?\b({every})\b([^\n;]{{0,80}})", code) if every else ()
+        ):
+            named.setdefault(name, _place(rest, named[first]))
+    found = set()
+    for text in ("".join(one) for one in WRITES.findall(code)):
+        found |= {_place(following) for following in AT_HOME.findall(text)}
+        found |= {_place(text.partition(name)[2], named[name]) for name in named.keys() & set(re.findall(r"\w+", text))}
     return found - {""}
 
 
-def _place(following: str) -> str:
-    """The folder that the texts behind a home make."""
-    path = "/".join(re.findall(r"""["'`}](?:~?/)?([\w.-][\w./-]*)(?=["'`])""", following))
+def _place(following: str, first: str = "") -> str:
+    """The folder that the texts behind a home make, or behind the `first` part of them."""
+    path = "/".join([first, *re.findall(r"""["'`}](?:~?/)?([\w.-]*\w[\w./-]*)(?=["'`])""", following)]).strip("/")
     return re.sub(r"(?<=\w)/[^/]*\.\w+$", "", path)
 
 
