@@ -41,6 +41,7 @@ OLDEST = "3.11"  # what the bridge itself needs
 PATIENCE = 300
 OF_A_PYTHON = re.compile(r"matching Python|Python ABI|does not satisfy Python")  # in the words of uv: another one may have wheels
 OF_SYSTEMS = re.compile(r"Wheels are available for `([^`]+)` \([^)]*\) on the following platforms?: ([^\n]+)")
+OF_SYSTEMS_OF_NPM = re.compile(r'Unsupported platform for (\S+): wanted \{[^}]*"os":\[?("[^\]}]*")')
 NO_WHEEL = "what has no wheel must be built, which runs its code: --build (`build: true` in a stanza) allows that"
 
 
@@ -205,11 +206,15 @@ def _python_lock(stanza: Stanza, wanted: list[str], as_of: datetime | None = Non
     lines = _resolve(stanza.name, wanted, stanza.python, stanza.constraints, stanza.overrides, stanza.build, as_of)
     only = None if stanza.build else OF_SYSTEMS.search(_without_wheels(lines, stanza.python))
     if only and "linux" not in only[2]:
-        raise CannotLock(
-            f"{stanza.name}: {only[1]} is to be had for {only[2].replace('`', '')} only, and a container is Linux: let it run there,"
-            f" behind `mcp-bridge serve`, and add it by --url"
-        )
+        raise _of_another_system(stanza.name, only[1], only[2])
     return header(stanza) + lines
+
+
+def _of_another_system(name: str, package: str, systems: str) -> CannotLock:
+    only = systems.replace("`", "").replace('"', "")
+    return CannotLock(
+        f"{name}: {package} is to be had for {only} only, and a container is Linux: let it run there, behind `mcp-bridge serve`, and add it by --url"
+    )
 
 
 def _without_wheels(lines: str, python: str) -> str:
@@ -335,6 +340,8 @@ def _node_lock(name: str, manifest: str, as_of: datetime | None = None) -> list[
     except Failed as error:
         if why := unreached(error.printed):
             raise CannotLock(f"{name}: npm cannot reach what it asks for ({why}): is this machine online?") from None
+        if only := OF_SYSTEMS_OF_NPM.search(error.printed):
+            raise _of_another_system(name, only[1], only[2]) from None
         raise CannotLock(f"{name}: npm finds no packages that fit together: {npm_says(error)}") from None
     if absent := [
         package for package in json.loads(manifest).get("optionalDependencies", {}) if f"node_modules/{package}" not in tree["packages"]

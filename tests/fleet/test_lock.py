@@ -245,6 +245,20 @@ def test_a_package_of_which_all_versions_were_withdrawn_says_so_and_not_that_it_
         origins.newest_of_pypi("it-mcp")
 
 
+@pytest.mark.parametrize("systems, told", [('"darwin"', "darwin"), ('["darwin","win32"]', "darwin,win32")])
+def test_a_package_of_npm_for_another_system_is_refused_with_where_to_run_it(monkeypatch, systems, told):
+    said = f'npm error code EBADPLATFORM\nnpm error notsup Unsupported platform for it@1.0.0: wanted {{"os":{systems}}} (current: {{"os":"linux"}})'
+
+    def npm(*_):
+        raise Failed(["npm"], 1, said)
+
+    monkeypatch.setattr(lock.packages, "node", lambda: Path("node"))
+    monkeypatch.setattr(lock, "_npm_lock", npm)
+
+    with pytest.raises(lock.CannotLock, match=f"it: it@1.0.0 is to be had for {told} only, and a container is Linux: let it run there"):
+        lock._node_lock("it", "{}")
+
+
 def test_an_executable_in_a_wheel_is_a_program():
     assert origins.look_at_pypi("uv==0.9.0").programs == ["uv", "uvx"]  # both are in its data/scripts, and Rust
 

@@ -218,6 +218,10 @@ def test_a_library_that_it_does_not_find_comes_from_debian(library, package):
         ("Requires macOS for Safari.", ""),
         ("You need macOS and Node.js 24 or newer.", "You need macOS and Node.js 24 or newer."),
         ("You need Windows 10 or Linux.", ""),
+        ("## Requirements\n\n- Python 3.10 or higher\n- Notes application (macOS)\n", "Notes application (macOS)"),
+        ("Classifier: Operating System :: Microsoft :: Windows\nClassifier: Operating System :: MacOS\n", "Windows, MacOS"),
+        ("Classifier: Operating System :: MacOS\nClassifier: Operating System :: POSIX :: Linux\n", ""),
+        ("Classifier: Operating System :: OS Independent\n", ""),
         ("A test of this gap is Windows-only.", ""),
     ],
 )
@@ -564,6 +568,7 @@ def test_a_client_of_mcp_is_refused_whatever_it_starts_and_asks():
         "RuntimeError: Platform Unsupported (linux) is not supported.",
         "Error: Unsupported platform: linux",
         "This server only runs on macOS",
+        "ModuleNotFoundError: No module named 'winreg'",
     ],
 )
 def test_who_says_that_it_runs_on_another_system_is_refused_with_where_to_run_it(words):
@@ -574,6 +579,15 @@ def test_who_says_that_it_runs_on_another_system_is_refused_with_where_to_run_it
 
     way = "let it run there, behind `mcp-bridge serve`, and add it by --url"
     assert str(refused.value) == f"it==1.0 does not run on Linux, as containers do ({words.rstrip('.')}): {way}"
+
+
+def test_who_has_no_call_that_works_without_a_program_of_another_system_is_refused_too():
+    draft, tried = Draft("it", {"pypi": "it==1.0"}, ("it",)), tries.Tries(Table(), {}, add._checked)
+    absent = "Error executing tool list_notes: [Errno 2] No such file or directory: 'osascript'"
+
+    with pytest.raises(UsageError, match="does not run on Linux, as containers do .*osascript"):
+        prove._decided(tried, draft, seen(made("list_notes", absent), made("find_notes", absent)), "")
+    assert prove._decided(tried, draft, seen(made("list_notes", absent), made("tips")), "").tools == 2
 
 
 def test_arguments_of_its_readme_with_values_of_the_operator_stay_where_it_refuses_those():

@@ -24,8 +24,10 @@ SHORT = 8  # names in one line
 OF_A_CLIENT = re.compile(r"CLIENT|CREDENTIALS|OAUTH")  # of OAuth: with which a login begins
 LONGEST = 400  # characters of a line: the way out stands at its end
 RUNS_THERE = "let it run there, behind `mcp-bridge serve`, and add it by --url"
-# In the words of one that runs on another system than a container's.
+# In the words of one that runs on another system than a container's: that it does, a program or a module of that which is not there.
 OF_ANOTHER_SYSTEM = re.compile(
+    r"\bspawn (?:osascript|powershell(?:\.exe)?) ENOENT\b|No such file or directory: '(?:osascript|powershell)'|\bosascript: (?:command )?not found"
+    r"|No module named '(?:winreg|win32\w+|pythoncom|pywintypes|objc|AppKit|Foundation|EventKit|Quartz|ScriptingBridge)'|has no attribute 'windll'|"
     r"\b(?:platform|linux|operating system)\b.{0,40}\b(?:not supported|unsupported)\b|\bunsupported (?:platform|operating system|os)\b"
     r"|\bonly (?:supported|supports|runs|works|available)\b.{0,20}\b(?:windows|macos|darwin)\b",
     re.IGNORECASE,
@@ -117,9 +119,16 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
     return f"it did not start{without}: {about}{_with_its_file(needs.last_words(best))}"
 
 
+def another_system(seen: Seen) -> str:
+    """What it says by which it runs on another system than a container's: in the end, or in its calls where none works; empty if nothing."""
+    calls = seen.report["calls"] if needs.all_failed(seen) else []
+    said = [call["complaint"] for call in calls] if seen.report["started"] else [needs.last_words(seen)]
+    return next((one for one in said if OF_ANOTHER_SYSTEM.search(one)), "")
+
+
 def _platform(seen: Seen) -> str:
     wanted = seen.report["platform"]
-    return f"its README wants what no container is ({wanted[:60]}): {RUNS_THERE}" if wanted else ""
+    return f"its publisher wants what no container is ({wanted[:60]}): {RUNS_THERE}" if wanted else ""
 
 
 def _asked(draft: Draft, best: Seen, lacking: list[str]) -> str:

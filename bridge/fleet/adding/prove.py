@@ -148,8 +148,8 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     reached = () if is_anywhere else tuple(findings.names(filter(None, (closed, opened))))
     draft = replace(draft, egress=egress.allowed, reached=reached, why=draft.why | {"egress": egress.why})
     best = opened if opened and not closed.report["started"] and (opened.report["started"] or not findings.is_cut_off(opened)) else closed
+    _refuse(draft, [closed, best])
     if not best.report["started"]:
-        _refuse(draft, [closed, best])
         draft = replace(draft, description=draft.description or closed.report["about"])
         return Proof(draft, notes=notes.of_one_that_did_not_start(draft, best, lacking, wanted))
     title = best.report["server"].get("title") if isinstance(best.report["server"], dict) else ""
@@ -167,19 +167,19 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
 
 
 def _refuse(draft: Draft, seen: list[Seen]) -> None:
-    """Raises CannotLock for what surely is no server (it is a client, or nothing that it installs speaks MCP, and it asks nobody and starts
-    nothing that could), and for what says itself that it is for another system than a container's."""
+    """Raises CannotLock for what surely is no server (it did not start, and is a client, or nothing that it installs speaks MCP, and it asks
+    nobody and starts nothing that could), and for what says itself that it is for another system than a container's."""
     report, package = seen[-1].report, listed(next(iter(draft.source.values()), ""))[0]
-    says = f" (it says of itself: {comment(draft.description)})" if draft.description else ""
-    may_be_one = report["speaks_mcp"] or report["installer"] or report["starts"] or any(one.reached for one in seen)
     if not draft.source.keys() & {"npm", "pypi"}:
         return
-    if report["is_client"]:
-        raise CannotLock(f"{package} is a client of MCP, and serves nothing{says}")
-    if not may_be_one:
-        raise CannotLock(f"{package} is no MCP server: nothing that it installs speaks MCP{says}")
-    if notes.OF_ANOTHER_SYSTEM.search(words := needs.last_words(seen[-1])):
+    if words := notes.another_system(seen[-1]):
         raise CannotLock(f"{package} does not run on Linux, as containers do ({comment(words).rstrip('.')}): {notes.RUNS_THERE}")
+    says = f" (it says of itself: {comment(draft.description)})" if draft.description else ""
+    may_be_one = report["speaks_mcp"] or report["installer"] or report["starts"] or any(one.reached for one in seen)
+    if report["is_client"] and not report["started"]:
+        raise CannotLock(f"{package} is a client of MCP, and serves nothing{says}")
+    if not (may_be_one or report["started"]):
+        raise CannotLock(f"{package} is no MCP server: nothing that it installs speaks MCP{says}")
 
 
 def _with_a_place_for_files(draft: Draft, closed: Seen, is_allowed: bool) -> Draft:

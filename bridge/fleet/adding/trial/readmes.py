@@ -31,9 +31,12 @@ OF_REQUIREMENTS = re.compile(
     r"^\s*(?:#{1,6}\s+|\*\*)\W*(?:\w+ ){0,2}(?:requirements?|prerequisites?|platforms?|compatibility)\b", re.IGNORECASE
 )
 NEEDS_A_DESK = re.compile(
-    r"^\s*(?:[-*+]|\d+\.)\s+[*_`\[]*(?:macOS|Mac OS X|Windows)\b(?!.*\b(?:optional|if|for|users?)\b|.*\bor (?!later|newer|higher|above))",
+    r"^\s*(?:[-*+]|\d+\.)\s+[*_`\[]*(?:(?:macOS|Mac OS X|Windows)\b|\w[\w ]*\b(?:app|application) (?:for macOS|\(macOS\))$)"
+    r"(?!.*\b(?:optional|if|for|users?)\b|.*\bor (?!later|newer|higher|above))",
     re.IGNORECASE,
 )
+A_SYSTEM = re.compile(r"^Classifier: Operating System :: (.+)$", re.MULTILINE)  # in a wheel's metadata
+ANY_SYSTEM = re.compile(r"Linux|Unix|OS Independent|POSIX$", re.IGNORECASE)
 ONLY_A_DESK = re.compile(
     r"\b(?:this|the) (?:[\w-]+ ){0,3}(?:server|tool|package|project)\b[^.|]{0,40}(?:\b(?:macOS|Windows)[- ]only\b|\bonly (?:works|runs|supported) on (?:macOS|Windows)\b"
     r"|\b(?:works|runs) only on (?:macOS|Windows)\b)"
@@ -140,7 +143,10 @@ def browser(readme: str) -> str:
 
 
 def platform(readme: str) -> str:
-    """What its README says of the system that it needs, where no Linux is one; empty if it says nothing of that."""
+    """What its README or its metadata says of the system that it needs, where no Linux is one; empty if they say nothing of that."""
+    systems = A_SYSTEM.findall(readme)
+    if systems and not any(map(ANY_SYSTEM.search, systems)):
+        return ", ".join(one.rpartition(" :: ")[2] for one in systems)
     lines = [one[:WIDTH] for one in readme[:LONGEST].splitlines()]
     for at, line in enumerate(lines):
         if OF_REQUIREMENTS.search(line):
