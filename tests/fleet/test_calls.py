@@ -3,7 +3,7 @@
 import pytest
 from trials import tool
 
-from bridge.fleet.adding.trial.calls import complaint, planned, sample
+from bridge.fleet.adding.trial.calls import complaint, one_refusal, planned, sample
 
 
 def test_what_says_that_it_reads_comes_first_and_what_changes_things_last():
@@ -199,3 +199,11 @@ def test_what_takes_a_path_or_an_address_is_asked_with_an_address():
     alone = {"required": ["path"], "properties": {"path": {"type": "string"}}}
     assert sample(alone, "Load an image from a path or HTTP/HTTPS URL") == ({"path": "https://example.com/"}, False)
     assert sample(alone, "Load an image from a path") == ({"path": "/tmp"}, False)
+
+
+def test_what_several_tools_answer_in_the_same_words_of_a_key_is_a_refusal():
+    blocked = "[SETUP] No credentials are configured: SITE_KEY is unset. " + "How to set it up: … " * 60
+    answers = [blocked, blocked, blocked, f"By hand: {blocked}", "nothing new", '{"version": 1}']
+
+    assert one_refusal(answers) == [True] * 4 + [False] * 2
+    assert one_refusal(["nothing new"] * 4) == [False] * 4

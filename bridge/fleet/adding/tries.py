@@ -313,7 +313,7 @@ def with_only_what_it_needs(tries: Tries, draft: Draft, seen: Seen) -> tuple[Dra
 def with_what_it_cannot_do_without(tries: Tries, draft: Draft, seen: Seen) -> tuple[Draft, Seen]:
     """With the optional keys, and what belongs to them, demanded, where most of its calls end before they ask anybody and get further with these:
     as few as do that."""
-    names = _may_be_needed(draft, seen)
+    names = _may_be_needed(draft)
     if tries.bench.asked or not (names and seen.report["started"] and doubts.is_stuck(seen)):
         return draft, seen
     given = tries.of(with_required(draft, names))
@@ -329,14 +329,9 @@ def with_what_it_cannot_do_without(tries: Tries, draft: Draft, seen: Seen) -> tu
     return with_required(draft, names), given
 
 
-def _may_be_needed(draft: Draft, seen: Seen) -> list[str]:
-    """Its optional keys, but for those of which any is enough, and who they are for."""
-    choices = {one["name"] for one in seen.report["published"] if one["one_of"]}
-    keys = [
-        name
-        for name in draft.optional
-        if (holds_secret(name) or name in draft.as_files) and name not in choices and not TRUSTS.search(name)
-    ]
-    firsts = {name.partition("_")[0] for name in keys}
-    beside = [name for name in draft.optional if name not in keys and name.partition("_")[0] in firsts and WHOSE.search(name)]
+def _may_be_needed(draft: Draft) -> list[str]:
+    """Its optional keys, but for those of which any is enough, and whose they are."""
+    rest = [name for name in draft.optional if name not in re.findall(r"\w+", draft.why.get("instead", "")) and not TRUSTS.search(name)]
+    keys = [name for name in rest if holds_secret(name) or name in draft.as_files]
+    beside = [name for name in rest if name not in keys and WHOSE.search(name)] if keys else []
     return (keys + beside)[:MANY]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +69,7 @@ OR_AN_ADDRESS = re.compile(
 )
 ALL = re.compile(r"(^|[_-])(all|everything|full|dump|bulk|export)([_-]|$)")  # of what may be much
 DEEPEST, MOST_PARTS = 6, 500  # levels of a schema that are filled, and parts of it that are looked at
+BEGINNING = 200  # characters of an answer
 SHORT = 1000  # characters: what is longer is an answer that speaks of errors, rather than one
 
 
@@ -279,6 +281,13 @@ def complaint(result: dict[str, Any] | None, error: str = "") -> str:
     if FAILED.match(text) or (len(text) < SHORT and (NO_NETWORK.search(text) or NO_KEY.search(text))):
         return text
     return ""
+
+
+def one_refusal(answers: list[str]) -> list[bool]:
+    """Which answers of several tools are the same words over and over, of a key that is missing."""
+    begins = Counter(answer[:BEGINNING] for answer in answers)
+    same = [begin for begin, number in begins.items() if number > 2 and NO_KEY.search(begin)]
+    return [any(begin in answer for begin in same) for answer in answers]
 
 
 def _json(text: str) -> Any:

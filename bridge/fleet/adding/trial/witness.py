@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from bridge.child.environment import compose
 from bridge.fleet.adding.trial.arguments import REFUSES, probes
-from bridge.fleet.adding.trial.calls import Call, complaint, planned
+from bridge.fleet.adding.trial.calls import Call, complaint, one_refusal, planned
 from bridge.fleet.adding.trial.package_files import MANY, SERVER, variables
 from bridge.fleet.adding.trial.published import Variable
 from bridge.inspect.connect import visit
@@ -191,6 +191,8 @@ async def watch(wish: Wish) -> Report:
                 before = os.fstat(stderr.fileno()).st_size
                 await _make(connection, made, AFTER_A_SILENCE if is_silent else CALL)
                 made["wrote"], made["printed"] = written.since(), os.pread(stderr.fileno(), 8192, before).decode(errors="replace")
+        for made, is_refused in zip(report["calls"], one_refusal([made["answer"] for made in report["calls"]]), strict=True):
+            made["complaint"] = made["complaint"] or (made["answer"] if is_refused else "")
         if wish["calls"] is None and not any(one["complaint"] == ENDED for one in report["calls"]):
             await _look(connection, report, Path(cwd))
         return True
