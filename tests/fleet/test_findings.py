@@ -541,3 +541,18 @@ def test_calls_that_failed_of_the_path_that_they_were_given_leave_no_doubt_of_a_
 
     assert findings.egress(it, False).why == "2 of its 2 tools were called, and none tried to reach anything"
     assert not findings.A_GUESSED_PATH.search("cannot open /tmp/home/.it/state.json")
+
+
+def test_links_are_no_reason_for_a_network_and_a_key_or_an_unproved_client_is_one():
+    linked = seen(made("look", "no"), speaks_to=["www.site.io"], asks=[])
+
+    assert findings.egress(linked, True).why == "it has a key or an address of somebody: false if that is inside the fleet"
+    assert findings.egress(linked, False).why == "its code is a client of somebody's: false if it does without"
+    assert findings.egress(seen(started=0.0, speaks_to=["www.site.io"], asks=[]), False).allowed
+
+
+def test_who_has_a_browser_for_some_tool_asks_whom_its_key_is_for():
+    drawing = seen(made("look", "no"), speaks_to=["api.site.io"])
+
+    assert findings.egress(drawing, True, browses=True).why == "its code asks api.site.io"
+    assert findings.egress(drawing, False, browses=True).why == "it opens in a browser what it is asked to open"

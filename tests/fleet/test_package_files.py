@@ -190,6 +190,27 @@ def test_a_namespace_of_xml_is_nobody_that_is_asked(tmp_path, monkeypatch):
     assert package_files.variables("it").speaks_to == ["api.site.io"]
 
 
+@pytest.mark.parametrize(
+    "code, asks",
+    [
+        ("requests.get(f'https://www.site.io/v1/{x}')", ["www.site.io"]),
+        ("const BASE_URL = process.env.SITE_URL || 'https://www.site.io/v1'; fetch(BASE_URL)", ["www.site.io"]),
+        ("BASE: str = os.getenv('SITE_BASE_URL', 'https://www.site.io')\nhttpx.get(BASE)", ["www.site.io"]),
+        ("axios.create({ baseURL: `https://www.site.io/v2` })", ["www.site.io"]),
+        ("fetch(where); ROUTES = ['https://api.site.io/']", ["api.site.io"]),
+        ("fetch(where); SCOPES = ['https://www.site.io/auth/calendar']", []),
+        ("fetch(where); return `https://www.site.io/view/${id}`", []),
+        ("fetch(where); const HELP_URL = 'https://www.site.io/keys', htmlUrl = 'https://www.site.io/x'", []),
+        ("fetch(where); raise Error('no key: see https://www.site.io/keys')", []),
+    ],
+)
+def test_who_is_asked_is_whom_code_gives_to_a_client_and_no_link(tmp_path, monkeypatch, code, asks):
+    (tmp_path / "it.js").write_text(code)
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.js"])
+
+    assert package_files.variables("it").asks == asks
+
+
 def test_who_only_has_text_of_a_client_asks_nobody(tmp_path, monkeypatch):
     (tmp_path / "it.py").write_text("FOUND = {'x': 'import requests; requests.get()', 'y': 'https://api.old.io/'}\n")
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py"])

@@ -113,7 +113,8 @@ def egress(
     report = seen.report
     optional = () if report["desk"] and not report["speaks_to"] else optional  # of a program beside it
     hosts = tuple(reached(seen))
-    if browses or wants_a_browser(seen):
+    asks = ", ".join([one for one in report["asks"] if _host(one)][:3])
+    if (browses or wants_a_browser(seen)) and not (talks and asks):
         return Egress(True, "it opens in a browser what it is asked to open", hosts)
     if told := dict.fromkeys(one[1].upper().replace("-", "_") for reach in seen.reached if (one := OF_A_VARIABLE.match(reach.what))):
         return Egress(True, f"it asks what {', '.join(told)} says: false if that is inside the fleet", hosts)
@@ -138,12 +139,14 @@ def egress(
         return Egress(True, "it wants a Docker engine, which is elsewhere: false if that is inside the fleet", hosts)
     if addresses:
         return Egress(True, f"it asks what {', '.join(addresses)} says: false if that is inside the fleet", hosts)
-    asks = ", ".join([one for one in report["speaks_to"] if _host(one)][:3])
+    is_client = any(map(_host, report["speaks_to"]))
     unproved = len(report["tools"]) - sum(_works(call) and call["said"] for call in report["calls"])
     if asks and (talks or unproved > 0 or wants_somebody(seen) or wants_login(seen)):
         return Egress(True, f"its code asks {asks}", hosts)
     if talks:
         return Egress(True, "it has a key or an address of somebody: false if that is inside the fleet", hosts)
+    if is_client and (unproved > 0 or wants_somebody(seen) or wants_login(seen)):
+        return Egress(True, "its code is a client of somebody's: false if it does without", hosts)
     if any(map(_says_it_reaches_beyond, report["tools"])) and not any(map(_works, report["calls"])):
         return Egress(True, "its tools say that they reach beyond (openWorldHint)", hosts)
     if wants_somebody(seen):
@@ -160,7 +163,8 @@ def egress(
         rest = f", and {uncalled} of its {len(report['tools'])} tools were not called" if uncalled > 0 else ": false if it does without"
         return Egress(True, f"at its start it tries {hosts[0]}{rest}", hosts)
     if not report["started"]:
-        return Egress(bool(asks), "it did not start, " + (f"its code asks {asks}" if asks else "and did not try to reach anything"))
+        may_ask = f"its code asks {asks}" if asks else "its code is a client of somebody's" if is_client else ""
+        return Egress(is_client, f"it did not start, {may_ask or 'and did not try to reach anything'}")
     tried = (
         f"; at its start it tries {hosts[0]}, and works without" if hosts else f"; true if {keys} is for somebody beyond" if keys else ""
     )

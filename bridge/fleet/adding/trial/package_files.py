@@ -109,6 +109,23 @@ CLIENT = re.compile(
     r"\bfetch\(|\baxios\b|\bgot[.(]|\bundici\b|\b(?:https?|request)\.(?:get|request|post)\(|\brequests\.|\bhttpx\b|\baiohttp\b|\burlopen\b|\burllib3\b|\bfeedparser\b"
 )
 ADDRESS = re.compile(r"""["'`]https?://((?:[a-z0-9-]+\.)+[a-z]{2,})(?=[/:"'`?])(?!/(?:[\w-]+/)?ns\b)""")  # no namespace of XML
+# What surely is asked: an address in the call of a client, or behind a name of where a service is.
+ASKED = re.compile(
+    r"""(?:\b(?:fetch|get|post|put|patch|delete|head|request|urlopen|got|axios|create|stream|URL|\w*(?:Client|Session|fetch|Request|request))\(\s*(?:\{\s*)?(?:["'][A-Z]+["'],\s*)?"""
+    r"""|\b(\w*)["']?\]?(?:\s*:\s*[\w.| ]+)?\s*[=:,]\s*(?:\w+=)?(?:[^\n;=,"'`]{0,60}(?:["']\w+["'][\])]*)?\s*(?:\|\||\?\?|\bor\b)\s*)?)[fr]?(?="""
+    + ADDRESS.pattern
+    + ")"
+)
+AN_API = re.compile(r"\bapis?\b")  # in a host
+OF_A_SERVICE = re.compile(
+    r"(?:base|api|endpoint|server|service|host|root|ur[il])s?\d*$|(?:base|api|endpoint|server|service)_?(?:ur[il]|host|root|base|domain)",
+    re.IGNORECASE,
+)
+OF_A_PAGE = re.compile(
+    r"doc|help|link|html|web|home|page|log_?in|redirect|callback|auth|scope|issuer|avatar|image|icon|licen[sc]e|refer|schema|namespace|repo|issue|support"
+    r"|dashboard|console|website|sign_?up|terms|policy|example|portal|view|public|share|profile|browse|download|install|origin",
+    re.IGNORECASE,
+)
 NO_SERVICE = re.compile(
     r"(^|\.)(example\.(com|org|net)|dotenvx\.com|yargs\.js\.org|iana\.org|w3\.org|json-schema\.org|schema\.org|npmjs\.(com|org)|nodejs\.org|python\.org|github\.com|gitlab\.com|githubusercontent\.com|modelcontextprotocol\.io|mozilla\.org|ietf\.org|openxmlformats\.org|microsoft\.com|purl\.org|zod\.dev|pydantic\.dev|gofastmcp\.com|wikipedia\.org|stackoverflow\.com|opensource\.org|apache\.org|astral\.sh)$|(^|[.-])(example|dummy|evil|test|foo|my|your|acme|mysite)[.-]|^(registry|pypi|fonts|schemas?|docs?|www\.docs|developers?|help|support|console|blog)\."
 )
@@ -190,6 +207,7 @@ class Variables(NamedTuple):
     home: str
     starts: list[str]
     speaks_to: list[str]
+    asks: list[str]
     speaks_mcp: bool
     is_client: bool
     options: dict[str, str]
@@ -218,6 +236,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     kept: set[str] = set()
     below: set[str] = set()
     hosts: dict[str, None] = {}
+    asked: dict[str, None] = {}
     options: dict[str, str] = {}
     longs: dict[str, str] = {}  # of options: their longer names
     made_of_options: set[str] = set()
@@ -269,6 +288,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         certain.update(SURELY_STARTS.findall(code) if path.suffix != ".py" and not A_TEST.search(str(path)) else ())
         if not is_counting and CLIENT.search(PYTHON_TEXT.sub("", code) if path.suffix == ".py" else code):
             hosts.update(dict.fromkeys(ADDRESS.findall(code)))
+            asked.update(dict.fromkeys(host for name, host in ASKED.findall(code) if not name or _is_of_a_service(name)))
     constants -= found | perhaps
     options = {option: f"{first}{_as_variable(option)}" for first in sorted(made_of_options) for option in longs.values()} | options
     readme, programs = "\n".join(map(_text, _at_the_top(own, README))), _programs(package, root or SERVER)
@@ -325,6 +345,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         or next(filter(OF_A_DESK.match, sorted(kept)), ""),
         sorted(started & set(A_PROGRAM.findall(TO_GET_IT.sub("", readme))) | certain),
         [host for host in hosts if not NO_SERVICE.search(host)][:MOST_HOSTS],
+        [host for host in dict.fromkeys([*filter(AN_API.search, hosts), *asked]) if not NO_SERVICE.search(host)][:MOST_HOSTS],
         not sources or _speaks_mcp(sources, own),
         is_client and not is_server,
         options,
@@ -335,6 +356,11 @@ def variables(package: str, root: Path | None = None) -> Variables:
         _installer(own),
         min(below, default=""),
     )
+
+
+def _is_of_a_service(name: str) -> bool:
+    """Whether a name is one of where a service is: BASE_URL, not DOCS_URL."""
+    return bool(OF_A_SERVICE.search(name)) and not OF_A_PAGE.search(name)
 
 
 def _reached(sources: list[Path]) -> list[Path]:
