@@ -1165,7 +1165,11 @@ def test_an_address_with_a_public_default_is_offered_where_it_may_be_an_operator
 def test_what_switches_keys_on_is_offered_with_them():
     ways = {"IT_ENABLED": "true", "IT_CLIENT_ID": "<id>", "IT_CLIENT_SECRET": "<secret>"}
 
+    tunnel = "- `IT_SSH_ENABLE` (default: false)\n- `IT_SSH_HOST`: optional\n- `IT_SSH_USER`: optional\n- `IT_MAIL_ENABLE` (default: false)"
+    names = ["IT_SSH_ENABLE", "IT_SSH_HOST", "IT_SSH_USER", "IT_MAIL_ENABLE"]
+
     assert drafted(shown(None), shown(ways)).optional == ("IT_CLIENT_SECRET", "IT_ENABLED", "IT_CLIENT_ID")
+    assert drafted(shown({"IT_KEY": "<key>"}), tunnel, reads=names).optional == tuple(names[:3])
 
 
 def test_a_heading_that_requires_something_for_some_use_leaves_it_to_a_trial():

@@ -542,6 +542,14 @@ def test_nothing_is_guessed_for_one_that_waits_for_its_operators_address():
     assert len(table.stanzas) == 1
 
 
+def test_nothing_is_guessed_for_one_that_ends_as_its_operators_address_does_not_answer():
+    ended = seen(
+        words=["[WARNING] host failed its check"], started=0.0, reads=["IT_TOKEN"], reached=[(10.5, "it-url.placeholder.invalid:80")]
+    )
+
+    assert tries._with_guesses(tries.Tries(Table(), {}, add._checked), Draft("it", command=("it",)), ended).secrets == ()
+
+
 def test_a_server_of_http_that_knows_no_other_way_is_told_as_one_and_keeps_its_command():
     listens = seen(
         words=["it listening on http://127.0.0.1:5756/mcp"], why_not="no answer within 5 s of saying that it listens", started=0.0

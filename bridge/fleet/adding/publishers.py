@@ -272,7 +272,9 @@ def _may_be_set(one: Variable, seen: Seen, firsts: Collection[str], all_names: C
     if one["first"] and WHOM.search(name):
         return is_of_it
     if SWITCH.search(name) or one["value"].lower() in ("true", "false"):
-        return is_of_it and name == f"{_first_word(one)}_ENABLED" and one["shown"]  # the keys do nothing without
+        first = re.sub("(?<=_)ENABLED?$", "", name)  # what begins so does nothing without
+        others = [one for one in all_names if one.startswith(first) and (holds_secret(one) or BESIDE_A_KEY.search(one))]
+        return first != name and len(others) > 1
     if A_PUBLIC_URL.fullmatch(one["default"]):  # somebody may have a site of his own, and nobody another API
         return (
             (is_of_it or one["first"])

@@ -233,7 +233,7 @@ def _with_guesses(tries: Tries, draft: Draft, seen: Seen) -> Draft:
             return other
     knows = any(host in words for host in findings.names([seen]))
     names = needs.likely(seen, [name for name in unsaid(draft, seen) if not (knows and needs.ADDRESS.search(name))])
-    if not names:
+    if not names or findings.uses_placeholder(seen):  # it knows enough to look for its operator's
         return draft
     again = tries.of(with_named(draft, names))
     said = _said(again)
