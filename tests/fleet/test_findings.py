@@ -459,13 +459,6 @@ def test_what_may_not_change_a_mode_was_not_kept_from_writing():
     assert findings.storage(seen(words=["EROFS: read-only file system, open '/opt/server/it.db'"])).inside == "/opt/server/it.db"
 
 
-def test_the_key_of_an_instance_beside_it_is_of_nobody_beyond():
-    it = seen(made("look"), tools=[tool("look"), tool("draw")], desk="Start Drawit first")
-
-    assert not findings.egress(it, False, ["DRAWIT_API_TOKEN"]).allowed
-    assert findings.egress(seen(made("look"), tools=[tool("look"), tool("draw")]), False, ["DRAWIT_API_TOKEN"]).allowed
-
-
 def test_a_list_of_names_has_none_that_is_only_asked_what_is_newer():
     what = seen(made("look"), reached=[(2.0, "registry.example.org:443"), (10.5, "a.example.org:443")])
 

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from trials import made, seen
+from trials import seen
 
-from bridge.fleet.adding import mends, notes, publishers
+from bridge.fleet.adding import mends, publishers
 from bridge.fleet.adding.draft import Draft
 from bridge.fleet.adding.trial import package_files
 
@@ -414,35 +414,6 @@ def test_a_variable_that_has_a_value_in_the_code_is_not_needed(tmp_path, monkeyp
     assert "A_URL" not in defaults or (
         "A_URL" not in draft.env and mends.unsaid(Draft("it"), seen(reads=["A_URL"], published=found.published)) == []
     )
-
-
-@pytest.mark.parametrize(
-    "text, is_one",
-    [
-        ("The MCP server communicates with a running Drawit instance by its API. Start Drawit first, then run the server:", True),
-        ("- Drawit must be running with the add-on", True),
-        ("Works on a running Drawit editor.", True),
-        ("It connects to a running Redis instance, or to your running Docker Desktop.", False),
-        ("Start Ollama first. The server must be running.", False),
-        ("```\n# Start Drawit first\n```", False),
-    ],
-)
-@pytest.mark.parametrize(
-    "code, has_socket", [('os.environ.get("DRAWIT_API_SOCKET")', True), ('connect("ipc:///tmp/it")', True), ("x = 1", False)]
-)
-def test_a_program_of_a_desk_behind_a_socket_is_told_with_the_ways_to_it(tmp_path, monkeypatch, text, is_one, code, has_socket):
-    (tmp_path / "it.py").write_text(code)
-    (tmp_path / "README.md").write_text(text)
-    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py", tmp_path / "README.md"])
-    report = package_files.variables("it")
-    it = seen(made("check_connection"), desk=report.desk, reads=report.reads)
-    told = [line for line in notes._lacks(Draft("it"), it) if "runs on a desk" in line]
-
-    assert bool(told) == bool(report.desk) == (is_one and has_socket)
-    if told:
-        assert "behind `mcp-bridge serve`" in told[0] and ("DRAWIT_API_SOCKET, which its code reads, says where" in told[0]) == (
-            "SOCKET" in code
-        )
 
 
 def test_the_script_that_an_installation_would_run_is_known(tmp_path):

@@ -61,7 +61,6 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             *(_as_shown(draft, best) if is_open else []),
             *_with_a_name(best),
             *_programs(draft, best),
-            *_desk(best),
             *_login(draft, best),
             *filter(None, map(draft.why.get, ("own_machine", "program", "driver", "instead", "profile", "here"))),
             *([_egress(draft)] if draft.egress else []),
@@ -195,7 +194,6 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
             f"it also waits at {named(closed.report['listens'])}, where nobody outside of its container comes: if a program of your desk is to"
             " (a browser's extension, say), let it run beside that, behind `mcp-bridge serve`, and add it by --url"
         )
-    yield from _desk(closed)
     yield from _programs(draft, closed)
     if "pypi" in draft.source and (
         tool := next((one["name"] for one in closed.report["tools"] if findings.INSTALLS.search(one["name"])), "")
@@ -220,16 +218,6 @@ def _programs(draft: Draft, closed: Seen) -> Iterator[str]:
             else "the Debian package that has that belongs into `apt`"
         )
         yield f"it starts {named(programs)}, which its image has not: {way}"
-
-
-def _desk(seen: Seen) -> Iterator[str]:
-    if said := seen.report["desk"]:
-        names = [name for name in seen.report["reads"] if re.search("_SOCK(ET)?(_PATH)?$", name)]
-        where = f" and {named(names)}, which its code reads, say{'s' * (len(names) == 1)} where it is" if names else ""
-        yield (
-            f"it talks by a socket to a program that runs on a desk: a volume with the folder of that socket brings it,{where or ' and an option where it is'},"
-            f" or let it run beside that, behind `mcp-bridge serve`, and add it by --url (its README: {said[:120]})"
-        )
 
 
 def _login(draft: Draft, seen: Seen) -> Iterator[str]:

@@ -111,7 +111,6 @@ def egress(
     """`talks`: its keys and addresses say that it talks to somebody. `optional`: the keys that it works without. `may_be_told`: where a service
     of its own machine is elsewhere. `browses`: there is a browser for it. `addresses`: the variables by which an operator says whom it asks."""
     report = seen.report
-    optional = () if report["desk"] and not report["speaks_to"] else optional  # of a program beside it
     hosts = tuple(reached(seen))
     asks = ", ".join([one for one in report["asks"] if _host(one)][:3])
     if (browses or wants_a_browser(seen)) and not (talks and asks):

@@ -100,9 +100,6 @@ SURELY_STARTS = re.compile(r"""\b\w*(?:[Ee]xec|[Ss]pawn)\w*\(\s*["'`]([a-z][\w.+
 DRIVER = re.compile(r"\bwebdriver\.Chrome\(|\.forBrowser\(")
 LAUNCHER = re.compile(r"\b(?:playwright|puppeteer|patchright|chrome-launcher)\b")
 LAUNCHES = re.compile(r"\.launch(?:PersistentContext|_persistent_context)?\(|\b(?:CHROME_PATH|CHROME_BIN|PUPPETEER_EXECUTABLE_PATH)\b")
-SOCKET = re.compile(
-    r"""\bipc://|["'/](?!docker|podman|mysql)[\w-]+\.sock["'`]|\b[A-Z]+(?:_[A-Z]+)*_SOCK(?:ET)?(?:_PATH)?\b(?<!DOCKER_SOCKET)"""
-)
 STARTS_NODE = re.compile(r"""["'](?:node|npx)["']""")
 A_PROGRAM = re.compile(r"(?<![\w/.@+-])[a-z][\w+-]*(?![\w/@+-]|\.\w)")  # in prose
 CLIENT = re.compile(
@@ -214,7 +211,6 @@ class Variables(NamedTuple):
     drives: str
     about: str
     commands: list[str]
-    desk: str
     installer: str
     below: str
 
@@ -246,7 +242,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     behind: dict[str, str] = {}  # what is taken where a variable is not set
     bare: set[str] = set()  # what is read with nothing behind it
     drives: set[str] = set()
-    has_socket = is_client = is_server = False
+    is_client = is_server = False
     own = _files(package, root or SERVER)
     sources = [one for one in own if one.suffix in SOURCES and not (NOT_RUN.search(str(one)) or VENDORED.search(str(one)))][:FILES]
     if any(
@@ -274,7 +270,6 @@ def variables(package: str, root: Path | None = None) -> Variables:
         prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
         patterns.update(WITH_A_NAME.findall(code))
         constants.update(CONSTANT.findall(code))
-        has_socket |= bool(SOCKET.search(code))
         is_client, is_server = is_client or bool(A_CLIENT.search(code)), is_server or bool(A_SERVER.search(code))
         is_counting = bool(OF_TELEMETRY.search(str(path)))
         kept.update(() if is_counting else at_home(code))
@@ -352,7 +347,6 @@ def variables(package: str, root: Path | None = None) -> Variables:
         min(drives, default=""),
         readmes.about(HEADERS.sub("", readme)),
         readmes.commands(readme, [package, *programs]),
-        readmes.desk(readme) if has_socket else "",
         _installer(own),
         min(below, default=""),
     )

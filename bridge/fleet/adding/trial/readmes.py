@@ -59,11 +59,6 @@ WITH_A_TOKEN = re.compile(r"\bwrites?\b.{0,30}\b(?:tokens?|credentials?)\b", re.
 REMOTE_SERVER = re.compile(r"""["'](?:url|serverUrl|httpUrl)["']\s*:\s*["'](https?://[\w./:%?&=+~-]+)["']""")
 # A program of a desk that must run already, which is no service that one reaches by an address.
 OF_A_DESK = r"(?!(?i:(?:\w+ )?(?:docker|podman|redis|postgres|my|mongo|ollama|server|database|engine|daemon|container|service|api|node|python|chrome|cluster)\w*))"
-RUNS_BESIDE_IT = re.compile(
-    rf"\b(?:communicat|talk|connect|interact)\w*\b[^.\n]{{0,30}}\b(?:a|the|your|already) (?:locally )?running {OF_A_DESK}\w+"
-    rf"|\brunning (?:instance of )?{OF_A_DESK}[A-Z]\w+(?: \w+)? (?:instance|application|app|editor|desktop)\b"
-    rf"|\b(?:[Ss]tart|[Ll]aunch|[Oo]pen) {OF_A_DESK}[A-Z]\w+ first\b|\b{OF_A_DESK}[A-Z]\w+ (?:must|has to|needs to) be (?:running|open)\b"
-)
 A_MARK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)|[*_`]{1,2}(?=\S)|(?<=\S)[*_`]{1,2}")  # of Markdown
 PROSE = re.compile(
     r"(?![\w-]+: |(?:Special|Thanks|There|See|If|For|To|Note|Simply|Please|We|You)\b)(?!.*[|·•]|.*https?://\S+$)[A-Za-z](?:\S*\s+){5}"
@@ -155,12 +150,6 @@ def platform(readme: str) -> str:
             if found and not LINUX.search("\n".join(below)):
                 return found.strip(" \t-*+")
     return next((line.strip(" \t-*+>") for line in lines if ONLY_A_DESK.search(line) and not LINUX.search(line)), "")
-
-
-def desk(readme: str) -> str:
-    """What its README says of a program with windows that must run beside it; empty if it says nothing of that."""
-    lines = [one[:WIDTH] for one in "\n".join(readme[:LONGEST].split("```")[::2]).splitlines()]
-    return next((line.strip(" \t-*+>") for line in lines if RUNS_BESIDE_IT.search(line)), "")
 
 
 def home(readme: str, package: str) -> str:

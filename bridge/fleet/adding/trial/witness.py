@@ -126,7 +126,6 @@ class Report(TypedDict):
     about: str  # what its README says first, in prose
     installer: str  # what npm would run when it installs it
     commands: list[str]  # with arguments, by which its README starts it
-    desk: str  # what its README says of a program that must run beside it, where its code looks for a socket of that
     below: str  # a database or a file that its code keeps in its working directory
     listens: list[str]  # where it waits for others than the client that started it: 127.0.0.1:3025
 
