@@ -3,7 +3,7 @@
 import pytest
 from trials import tool
 
-from bridge.fleet.adding.trial.calls import complaint, one_refusal, planned, sample
+from bridge.fleet.adding.trial.calls import chosen, complaint, one_refusal, planned, sample
 
 
 def test_what_says_that_it_reads_comes_first_and_what_changes_things_last():
@@ -207,3 +207,22 @@ def test_what_several_tools_answer_in_the_same_words_of_a_key_is_a_refusal():
 
     assert one_refusal(answers) == [True] * 4 + [False] * 2
     assert one_refusal(["nothing new"] * 4) == [False] * 4
+
+
+@pytest.mark.parametrize(
+    "words, choice",
+    [
+        ("Available formats:\n- date: 2024-12-10\n- time: 12:00", "date"),
+        ("Unknown scan. Available: top100, all", "top100"),
+        ("Supported languages are: en, de", "en"),
+        ("it must be one of ['fast', 'slow']", "fast"),
+        ("it must be a string", ""),
+        ("Valid: anything that you like", ""),
+    ],
+)
+def test_what_may_be_chosen_is_given_where_it_is_described_or_a_refusal_says_it(words, choice):
+    described = {"required": ["what"], "properties": {"what": {"type": "string", "description": words}}}
+
+    assert sample(described)[0] == {"what": choice or "test"}
+    assert chosen({"what": "test", "more": 1}, words) == ({"what": choice, "more": 1} if choice else None)
+    assert sample({"required": ["url"], "properties": {"url": described["properties"]["what"]}})[0] != {"url": choice}

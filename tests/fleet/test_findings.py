@@ -549,3 +549,16 @@ def test_who_has_a_browser_for_some_tool_asks_whom_its_key_is_for():
 
     assert findings.egress(drawing, True, browses=True).why == "its code asks api.site.io"
     assert findings.egress(drawing, False, browses=True).why == "it opens in a browser what it is asked to open"
+
+
+def test_who_only_asks_what_is_newer_before_each_call_needs_no_network_for_that():
+    newer = seen(
+        made("look", "No property was given"),
+        made("find", "Set SITE_ID", began=20.0, ended=21.0),
+        reached=[(10.5, "pypi.site.example"), (20.5, "pypi.site.example")],
+    )
+    pip = seen(made("install_package", "Max retries exceeded: pypi.site.example"), made("run", began=20.0), reached=[(10.5, "pypi.site.example")])
+
+    assert findings.reached(newer) == [] and not findings.egress(newer, False).why.startswith("its tool")
+    assert not findings.egress(pip, False).allowed
+    assert findings.reached(seen(made("search", "Max retries exceeded"), reached=[(10.5, "pypi.site.example")])) == ["pypi.site.example"]

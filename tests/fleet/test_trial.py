@@ -444,6 +444,8 @@ def test_a_server_that_says_otherwise_each_time_is_not_tried_for_ever(monkeypatc
         ("3f2b1c9e-8a41-4c1d-9e0f-2b7d5c6a1e90\n", True),
         ('{"id": "3f2b1c9e8a414c1d9e0f2b7d5c6a1e90", "since": "2026-11-27T10:00:00.000Z", "told": true}', True),
         ('{"id": "3f2b1c9e-8a41-4c1d-9e0f-2b7d5c6a1e90", "notes": ["milk"]}', False),
+        ("update:\n  last_check: '2026-11-27T10:00:00'\n  auto-upgrade: false\n", True),
+        ("due: 2026-11-27\nwhat: milk\n", False),
         ('{"count": 1}', False),
         ("{}", False),
         ("", False),

@@ -54,6 +54,13 @@ EXAMPLE = re.compile(
     r"(?:[\"'`]([^\"'`\n]{1,80})[\"'`]|(?=\S*(?-i:[A-Z\d/@_.-]\S))([\w/@][\w/@:.+-]{0,79}?)(?=\.?(?:[,;)\]]|\s*$|\s+or\b)))",
     re.IGNORECASE | re.MULTILINE,
 )
+# The first of several that may be chosen: Available formats: date, time; must be one of ["a", "b"].
+CHOICES = re.compile(
+    r"\b(?:available|allowed|valid|supported|possible|accepted)\b[^:.\n]{0,40}(?:are)?:\s*[\[({]*\s*(?:[-*]\s+)?[`'\"]?([\w@][\w/.+-]*\w)(?=[`'\"]?\s*(?:[,|:)\]}\n]|or\b|-\s))"
+    r"|\b(?:must|should) be (?:one of|either)?[:\s]*[\[({]*[`'\"]([\w@][\w/.+-]*)[`'\"]",
+    re.IGNORECASE,
+)
+ANYTHING = "test"
 A_FOLDER = "/tmp"
 AN_ENDING = re.compile(r"(?<![\w/.])\.[a-z]\w{1,4}\b")  # of a file: (.xlsx)
 AN_ADDRESS = re.compile(r"(ur[il]|link|website)s?$", re.IGNORECASE)
@@ -122,10 +129,18 @@ def sample(schema: Any, about: str = "") -> tuple[dict[str, Any], bool]:
         if not is_said and (isinstance(guess, str) or is_texts):
             words = about if len(demanded) == 1 else line_of(str(name), about)
             example = "" if str(guess).startswith(A_FOLDER) else _example(str(name), part, about)
+            choice = CHOICES.search(_described(part)) if guess in (ANYTHING, [ANYTHING]) and not example else None
+            example = (choice[1] or choice[2]) if choice else example
             given, is_said = example or SOME_ADDRESS * bool(OR_AN_ADDRESS.search(f"{_described(part)} {words}")), bool(example)
             guess = ([given] if is_texts else given) if given else guess
         arguments[name], said = guess, said and is_said
     return arguments, said
+
+
+def chosen(arguments: dict[str, Any], complaint: str) -> dict[str, Any] | None:
+    """The same with what a refusal offers in the place of the one guess."""
+    guesses, found = [name for name, value in arguments.items() if value == ANYTHING], CHOICES.search(complaint)
+    return arguments | {guesses[0]: found[1] or found[2]} if found and len(guesses) == 1 else None
 
 
 def names_in(arguments: Any) -> Iterator[str]:
@@ -253,7 +268,7 @@ def _text(name: str, schema: dict[str, Any]) -> str:
         if re.search(pattern, hint):
             return text
     is_part = re.search(r"(?:id|key|name)s?$", name)  # of the address that the words show
-    return SOME_ADDRESS if re.search(r"\bUR[LI]\b", str(schema.get("description"))) and not is_part else "test"
+    return SOME_ADDRESS if re.search(r"\bUR[LI]\b", str(schema.get("description"))) and not is_part else ANYTHING
 
 
 def path_of(name: str, about: str) -> str:

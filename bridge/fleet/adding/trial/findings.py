@@ -188,11 +188,12 @@ def reached(seen: Seen, since: float = 0.0, until: float = inf) -> list[str]:
 
 
 def _asks_what_is_newer(seen: Seen, host: str) -> bool:
-    """Whether it is asked for releases by one that started without, and in no call alone but where something is to be installed, which nothing is."""
+    """Whether it is asked for releases by one that started without, and by no call alone that failed of it or is to install something."""
     if not (seen.report["started"] and NEWER.search(host)):
         return False
-    asked_by = [_between(seen, call["began"], call["ended"]) for call in seen.report["calls"] if not INSTALLS.search(call["tool"])]
-    return all(len(others) > 1 for others in asked_by if host in others)
+    calls = [call for call in seen.report["calls"] if not INSTALLS.search(call["tool"])]  # nothing is installed
+    asked_by = [(call, hosts) for call in calls if host in (hosts := _between(seen, call["began"], call["ended"]))]
+    return all(len(hosts) > 1 or (call["complaint"] and not NO_NETWORK.search(call["complaint"])) for call, hosts in asked_by)
 
 
 def _between(seen: Seen, since: float, until: float) -> list[str]:
@@ -208,7 +209,7 @@ def _needed(seen: Seen, call: Made) -> list[str]:
     """Whom a call tried to reach. Telemetry counts where the call failed, and nobody else was tried: then it is what the server is for."""
     return asked(seen, call) or (
         [host for reach in seen.reached if call["began"] <= reach.at <= call["ended"] and (host := _host(reach.what, True))]
-        if NO_NETWORK.search(call["complaint"])
+        if NO_NETWORK.search(call["complaint"]) and not INSTALLS.search(call["tool"])
         else []
     )
 

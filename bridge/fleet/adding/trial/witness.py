@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from bridge.child.environment import compose
 from bridge.fleet.adding.trial.arguments import REFUSES, probes
-from bridge.fleet.adding.trial.calls import Call, complaint, one_refusal, planned
+from bridge.fleet.adding.trial.calls import Call, chosen, complaint, one_refusal, planned
 from bridge.fleet.adding.trial.package_files import MANY, SERVER, variables
 from bridge.fleet.adding.trial.published import Variable
 from bridge.inspect.connect import visit
@@ -48,8 +48,8 @@ LISTENING = re.compile(  # not in a frame of a stack
     r"|SSE (?:server|endpoint))",
     re.IGNORECASE | re.MULTILINE,
 )
-# What a file holds that only counts who uses it: a UUID or a digest, and beside it times, numbers, switches.
-AN_ID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|[0-9a-f]{64}", re.IGNORECASE)
+# What a file holds that only counts who uses it, or when: a UUID, a digest or a time, and beside it numbers, switches.
+AN_ID = re.compile(r"\d{4}-\d\d-\d\d(?:T[\d:.+Z-]+)?|[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}|[0-9a-f]{64}", re.IGNORECASE)
 OF_AN_ID = re.compile(r"\d[\d.,:TZ+-]*|true|false|none|null", re.IGNORECASE)
 AN_ID_LONG = 500  # bytes
 HOME, CWD = Path("/tmp/home"), Path("/tmp/cwd")  # apart from each other and from /tmp, so that what is written tells why
@@ -190,6 +190,9 @@ async def watch(wish: Wish) -> Report:
                 is_silent = any(one["complaint"].startswith(NO_ANSWER) for one in report["calls"])
                 before = os.fstat(stderr.fileno()).st_size
                 await _make(connection, made, AFTER_A_SILENCE if is_silent else CALL)
+                if not made["said"] and (better := chosen(made["arguments"], made["complaint"])):
+                    made["arguments"] = better
+                    await _make(connection, made, AFTER_A_SILENCE)
                 made["wrote"], made["printed"] = written.since(), os.pread(stderr.fileno(), 8192, before).decode(errors="replace")
         for made, is_refused in zip(report["calls"], one_refusal([made["answer"] for made in report["calls"]]), strict=True):
             made["complaint"] = made["complaint"] or (made["answer"] if is_refused else "")
@@ -387,13 +390,13 @@ class Written:
 
 
 def holds_only_an_id(path: str) -> bool:
-    """Whether a file has nothing but what somebody is counted by: random numbers, and times and switches beside them."""
+    """Whether a file has nothing but what somebody is counted by, or when something was done last: random numbers and times, and switches beside them."""
     try:
         is_one = os.path.isfile(path) and os.path.getsize(path) < AN_ID_LONG  # who opens a pipe waits for its writer
         text = Path(path).read_text(encoding="utf-8") if is_one else ""
     except (OSError, ValueError):
         return False
-    words = re.findall(r"[^\s{},\"]+", re.sub(r'"\w+"\s*:', " ", text))
+    words = re.findall(r"[^\s{},\"']+", re.sub(r"\"[\w-]+\"\s*:|(?m:^\s*[\w-]+:(?=\s))", " ", text))
     return any(map(AN_ID.fullmatch, words)) and all(AN_ID.fullmatch(one) or OF_AN_ID.fullmatch(one) for one in words)
 
 
