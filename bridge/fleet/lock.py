@@ -196,6 +196,7 @@ def _python_lock(stanza: Stanza, wanted: list[str], as_of: datetime | None = Non
         else "; what has no wheel is built on this machine, as you"
     )
     tell(f"locking {stanza.name}: {', '.join(wanted)}{place}")
+    lines = ""
     try:
         lines = _resolve(stanza.name, wanted, OLDEST, stanza.constraints, stanza.overrides, stanza.build, as_of)
         if stanza.build or stanza.python == OLDEST or not _without_wheels(lines, stanza.python):
@@ -203,7 +204,10 @@ def _python_lock(stanza: Stanza, wanted: list[str], as_of: datetime | None = Non
     except CannotLock:
         if stanza.python == OLDEST:
             raise
-    lines = _resolve(stanza.name, wanted, stanza.python, stanza.constraints, stanza.overrides, stanza.build, as_of)
+    try:
+        lines = _resolve(stanza.name, wanted, stanza.python, stanza.constraints, stanza.overrides, stanza.build, as_of)
+    except NoWheel as why:
+        raise NoWheel(why.reason, why.for_any_python and not lines) from None  # an older one has some
     only = None if stanza.build else OF_SYSTEMS.search(_without_wheels(lines, stanza.python))
     if only and "linux" not in only[2]:
         raise _of_another_system(stanza.name, only[1], only[2])

@@ -87,6 +87,7 @@ def test_a_program_that_a_call_did_without_is_none_that_it_needs():
         ("spawn aws ENOENT", "awscli"),
         ('exec: "gh": executable file not found in $PATH', "gh"),
         ("/bin/sh: 1: Rscript: not found", "r-base-core"),
+        ("Error: tshark not found. Please install it.", "tshark"),
         ("FileNotFoundError: [Errno 2] No such file or directory: 'curl'", "curl"),
     ],
 )

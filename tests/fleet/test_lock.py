@@ -358,6 +358,21 @@ def test_of_a_resolver_s_story_it_is_told_what_has_no_wheel(monkeypatch, cause, 
     assert raised.value.reason == f"it: it cannot be had, because {what} has no usable wheels"
 
 
+@pytest.mark.parametrize("has_an_older_one", [True, False])
+def test_what_an_older_python_has_wheels_of_is_none_that_no_python_has(monkeypatch, has_an_older_one):
+    def compiled(wanted, options, *_):
+        if "--python-platform" in options or not (has_an_older_one and lock.OLDEST in options):
+            raise Failed(["uv"], 1, "Because old==1.0 has no usable wheels and it==1.0 depends on old==1.0, we can conclude")
+        return "old==1.0 --hash=x\n"
+
+    monkeypatch.setattr(lock, "compiled", compiled)
+
+    with pytest.raises(lock.NoWheel) as raised:
+        lock._python_lock(Stanza(name="it", pypi=["it==1.0"], command=["it"]), ["it==1.0"])
+
+    assert raised.value.for_any_python is not has_an_older_one
+
+
 def test_what_is_to_be_had_for_windows_only_is_told_with_where_to_run_it(monkeypatch):
     """uv locks for every system, and is content with one; the image was the first to complain."""
     hint = "it has no wheels with a matching platform tag\nhint: Wheels are available for `desk5` (v5.0) on the following platform: `win_amd64`"

@@ -1003,7 +1003,7 @@ def test_a_readme_of_nothing_but_comments_that_have_no_end_says_nothing_and_is_r
     [
         ("Run `npx -y it --db ./a.db`, or just `npx it`.", ["npx -y it --db ./a.db"]),
         ("```sh\n$ it login\nit serve --http\nnpm install -g it\nuvx it-mcp@latest -- --root /a\n```", ["uvx it-mcp@latest -- --root /a"]),
-        ("`it --help` tells more; `npx other --it it`", []),
+        ("`it --help` tells more; `npx other --it it`; `npx @they/inspector uvx it-mcp --x`", []),
         ("```sh\nit http --port 8000 # by HTTP\nit --root /a   # here\n```", ["it --root /a"]),
         ('```json\n{"command": "npx", "args": ["it"]}\n```', []),
     ],

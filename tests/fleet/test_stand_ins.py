@@ -68,6 +68,13 @@ def test_the_only_key_begins_as_a_server_expects_it():
     assert stand_ins.shapes(words, ["SITE_SECRET_KEY", "OTHER_KEY"]) == {}
 
 
+def test_an_address_begins_as_a_server_says_once():
+    words = ["Value error, SITE_HOST must start with http:// or https://", "SITE_URL must start with https://"]
+
+    assert stand_ins.shapes(words[:1], ["SITE_HOST"]) == {"SITE_HOST": f"http://{stand_ins.host('SITE_HOST')}"}
+    assert stand_ins.shapes(words[1:], ["SITE_URL"]) == {"SITE_URL": f"https://{stand_ins.host('SITE_URL')}"}
+
+
 @pytest.mark.parametrize("name", ["SITE_CONNECTION_STRING", "SITE_CONN_STR", "SITE_HOST"])
 def test_a_connection_has_a_host_that_is_called_like_its_variable(name: str):
     assert stand_ins.value(name) == stand_ins.host(name)

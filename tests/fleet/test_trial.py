@@ -271,6 +271,7 @@ def test_a_recorder_that_nobody_stops_ends_itself_as_the_first_process_of_its_co
         (["ImportError: cannot import name 'x' from 'lib.server' (/opt/…)"], "lib<2"),
         (["ModuleNotFoundError: No module named 'lib.server.old'"], "lib<2"),
         (["It failed: No module named 'lib.server.old'"], "lib<2"),
+        (["Not installed. Please use 'uv add lib[cli]'."], "lib<2"),  # which it has
         (["ImportError: cannot import name 'x' from 'deep' (/opt/…)"], "deep<=0.9"),
         (["AttributeError: module 'other' has no attribute 'x'"], "lib<2"),  # `other` is as it was: it may be the only one left
     ],

@@ -83,6 +83,7 @@ def test_options_that_its_calls_want_are_tried_and_stay_where_they_are_wanted_no
     assert better.command == ("it", "--host=${IT_HOST}", "--user=${IT_USER}")
     assert (vain.command, vain.why["options"]) == (("it",), "its calls want --host, --user: that belongs into its `command`")
     assert needs.missed_options(seen(made("look"), made("run", "Error: missing --host"))) == []
+    assert needs.missed_options(seen(made("look", "No login. Run: it setup --config <your-config>"))) == []
 
 
 def test_a_place_that_is_an_operator_s_file_is_no_place_of_its_own():

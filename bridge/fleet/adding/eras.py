@@ -22,6 +22,7 @@ BLAMES = (
     re.compile(r"cannot import name '[^']*' from '(\w+)"),
     re.compile(r"No module named '(\w+)[.']"),
     re.compile(r"module '(\w+)[\w.]*' has no attribute"),
+    re.compile(r"\b(?:pip3? install|uv add) (?:-U |--upgrade )?['\"`]?([\w-]+)"),  # what is there, and could not be imported
 )
 ERROR = re.compile(r"\b(Import|ModuleNotFound|Attribute|Type|Name)Error\b")
 NODE_ERROR = re.compile(

@@ -35,7 +35,7 @@ PROGRAM = re.compile(
 # In prose, where only a known name is surely one.
 PERHAPS_A_PROGRAM = re.compile(
     r"\b([\w.+-]+) (?:is not installed|(?:(?:command|binary|executable|program) )?(?:was )?not found (?:in (?:the |your |system )*\$?PATH|on (?:the|your|this) system))\b"
-    r"|\bis ([\w.+-]+) installed\b",
+    r"|\bis ([\w.+-]+) installed\b|\b([\w.+-]+) not found\. (?:please )?install\b",
     re.IGNORECASE,
 )
 PATH_OF_A_PROGRAM = re.compile(r"\b([A-Z][A-Z0-9]+)_(?:PATH|BIN|BINARY|EXE|EXECUTABLE|CMD|COMMAND)\b")  # which an image has where all are
@@ -143,8 +143,8 @@ libxml2-utils=xmllint make maven=mvn mercurial=hg minizinc mosquitto-clients=mos
 net-tools=ifconfig,netstat netcat-openbsd=nc nmap nodejs=node openssh-client=scp,sftp,ssh,ssh-keygen pandoc pdftk-java=pdftk
 php-cli=php poppler-utils=pdfimages,pdfinfo,pdftoppm,pdftotext,poppler postgresql-client=pg_dump,pg_restore,psql procps=pgrep,ps
 qemu-utils=qemu-img r-base-core=rscript redis-tools=redis-cli ripgrep=rg,ripgrep rsync smartmontools=smartctl
-snmp=snmpget,snmpwalk sqlite3 subversion=svn swi-prolog=swipl tesseract-ocr=tesseract texlive-latex-base=pdflatex traceroute
-universal-ctags=ctags unzip webp=cwebp wget whois
+snmp=snmpget,snmpwalk sqlite3 stockfish subversion=svn swi-prolog=swipl tcpdump tesseract-ocr=tesseract texlive-latex-base=pdflatex traceroute
+tshark universal-ctags=ctags unzip webp=cwebp wget whois
 """
 DEBIAN = {
     program: package
@@ -178,7 +178,7 @@ def programs(seen: Seen) -> list[str]:
     words = [line for line in report["words"] if line not in without]
     texts = [*words, report["why_not"], *(call["complaint"] for call in report["calls"])]
     found = [next(filter(None, one.groups())) for text in texts for one in PROGRAM.finditer(text)]
-    perhaps = [one[1] or one[2] for text in texts for one in PERHAPS_A_PROGRAM.finditer(text)]
+    perhaps = [one[1] or one[2] or one[3] for text in texts for one in PERHAPS_A_PROGRAM.finditer(text)]
     perhaps += [one[1] for text in texts for one in PATH_OF_A_PROGRAM.finditer(text)]
     found += [name for name in perhaps if name.lower() in DEBIAN]
     names = (name.rpartition("/")[2].lower() for name in found)

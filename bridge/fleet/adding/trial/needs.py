@@ -146,6 +146,7 @@ def flag(seen: Seen) -> str:
 def missed_options(seen: Seen) -> list[str]:
     """The options of its command that its calls want, where none works."""
     lines = _lines_of_its_calls(seen) if seen.report["started"] and all_failed(seen) else []
+    lines = [line for line in lines if not RUN_TO_LOG_IN.search(line)]  # which is another command of it
     return list(
         dict.fromkeys(
             one for line in lines if WANTS.search(line) for one in re.findall(r"(?<![\w-])--(?!help|version)[a-z][a-z0-9-]+", line)

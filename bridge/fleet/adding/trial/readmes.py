@@ -119,7 +119,12 @@ def commands(readme: str, names: Collection[str]) -> list[str]:
         at = next((at for at, word in enumerate(words) if bare_name(word) in known), -1)
         is_start = at == 0 or (at > 0 and FETCHES.search(words[0]) and not set(words[:at]) & {"install", "i", "add"})
         rest = words[at + 1 :]
-        if is_start and rest and not (BY_HAND.fullmatch(rest[0]) or SERVES.search(line) or {*rest} & OF_ANOTHER_USE):
+        if (
+            is_start
+            and rest
+            and "inspector" not in line
+            and not (BY_HAND.fullmatch(rest[0]) or SERVES.search(line) or {*rest} & OF_ANOTHER_USE)
+        ):
             found.append(" ".join(words))
     return list(dict.fromkeys(found))[:FEW]
 

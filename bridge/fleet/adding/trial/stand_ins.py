@@ -33,7 +33,7 @@ COMPLAINTS = [
     )
 ]
 BEGINS = re.compile(
-    r"\b(?:must|should|does not) (?:start|begin) with ['\"`]?([A-Za-z]\w{1,10}[-_])(?![A-Za-z0-9]{12})|\b[Ee]xpected ([a-z]{2,6}_)\*"
+    r"\b(?:must|should|does not) (?:start|begin) with ['\"`]?(https?://|[A-Za-z]\w{1,10}[-_])(?![A-Za-z0-9]{12})|\b[Ee]xpected ([a-z]{2,6}_)\*"
 )
 NEAR = 3  # lines
 
@@ -77,7 +77,8 @@ def shapes(words: Sequence[str], names: Iterable[str]) -> dict[str, str]:
         about = about or (names if len(names) == 1 else [])
         for name in about:
             shaped = _of_google() if fit == JSON and OF_GOOGLE.search(name) else fit
-            found.setdefault(name, shaped or f"{(begins[1] or begins[2]) if begins else ''}{value(name)}")
+            beginning = (begins[1] or begins[2]) if begins else ""
+            found.setdefault(name, shaped or beginning + value(name).removeprefix("http://" if "://" in beginning else ""))
     return found
 
 
