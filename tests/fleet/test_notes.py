@@ -92,6 +92,8 @@ def test_a_program_of_a_desk_that_it_asks_for_is_told_with_where_to_run_it():
     [told, *_] = notes.of_one_that_did_not_start(draft, seen(words=words, started=0.0), [], [])
 
     assert "a program of a desk beside it (Make sure Video Editor is running): let it run there" in told
+    assert needs.desk(seen(words=["RuntimeError: No Drawit instance is currently running."], started=0.0))
+    assert not needs.desk(seen(words=["No Redis instance is running", "No API instance"], started=0.0))
     assert not needs.desk(seen(words=["Error: is Redis running?", "Make sure the Docker daemon is running"], started=0.0))
 
 

@@ -127,7 +127,7 @@ def another_system(seen: Seen) -> str:
 
 def _platform(seen: Seen) -> str:
     wanted = seen.report["platform"]
-    return f"its publisher wants what no container is ({wanted[:60]}): {RUNS_THERE}" if wanted else ""
+    return f"its publisher wants what no container is ({wanted.partition('. ')[0][:60]}): {RUNS_THERE}" if wanted else ""
 
 
 def _asked(draft: Draft, best: Seen, lacking: list[str]) -> str:

@@ -71,6 +71,7 @@ OF_MEMORY = re.compile(r"heap out of memory|OOMErrorHandler|Allocation failed|\b
 IN_JSON = re.compile(r"\"(?:error|err|msg|message|event)\"\s*:\s*\"([^\"]+)\"")  # a line of a log that is an object
 BESIDE_IT = re.compile(
     rf"\b(?:[Mm]ake sure|[Ee]nsure|[Ii]s|[Cc]heck (?:that|if)) (?:that )?(?:the )?{OF_A_DESK}[A-Z]\w+(?: \w+){{0,2}} (?:is )?(?:running|open)\b"
+    rf"|\b[Nn]o (?:running )?{OF_A_DESK}[A-Z]\w+ (?:instance|application|window)s?\b"
 )
 # Of a stack, of a help, or where more is to be read.
 NO_REASON = re.compile(
