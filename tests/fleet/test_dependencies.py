@@ -23,6 +23,8 @@ def test_a_program_that_is_not_on_the_system_is_one_of_debian_where_that_is_know
         ("FileNotFoundError: [Errno 2] No such file or directory: 'ffprobe'", ["ffmpeg"]),
         ('exec: "rg": executable file not found in $PATH', ["ripgrep"]),
         ("/bin/sh: 1: pandoc: not found", ["pandoc"]),
+        ("Error: tshark not found. Please install Wireshark/tshark.", ["tshark"]),
+        ("User not found. Please install it", []),
         ("tesseract is not installed or it's not in your PATH", ["tesseract-ocr"]),
         ("Unable to get page count. Is poppler installed and in PATH?", ["poppler-utils"]),
         ("Page not found", []),

@@ -403,3 +403,20 @@ def test_a_program_whose_commands_serve_nothing_is_told_as_one():
         "the commands of its program (check, version) serve nothing: is it a server?"
     ]
     assert "`it run --app x`" in next(notes._as_shown(Draft("it", command=("it",)), serves))
+
+
+@pytest.mark.parametrize(
+    "name, line",
+    [
+        ("setApiKey", "its key is given by its tool setApiKey"),
+        ("site_login", "its login is made by its tool site_login"),
+        ("set_title", ""),
+        ("token_count", ""),
+    ],
+)
+def test_a_tool_that_takes_the_key_or_logs_in_is_told_where_no_variable_gives_one(name, line):
+    it = seen(made("look"), tools=[tool("look"), tool(name)])
+    told = [one for one in notes._lacks(Draft("it"), it) if "by its tool" in one]
+
+    assert told == [line][: bool(line)]
+    assert not any("by its tool" in one for one in notes._lacks(Draft("it", secrets=("SITE_KEY",)), it))

@@ -1122,13 +1122,14 @@ def test_settings_that_its_readme_has_besides_are_told_and_which_of_two_services
     )
     text = f"{shown({'SITE_TOKEN': 'x', 'SITE_SANDBOX': 'true'})}\n\n{table}\n{more}"
     reads = ["SITE_TOKEN", "SITE_SANDBOX", "SITE_READ_ONLY", "SITE_VERSION", "SITE_PORT", "SITE_TIMEOUT_MS", "LOG_LEVEL", "MCP_TRANSPORT"]
-    reads += ["SITE_ALLOW_ORIGINS", "AWS_PROFILE"]
+    reads += ["SITE_ALLOW_ORIGINS", "AWS_PROFILE", "SITE_SSH_ENABLE", "SITE_TRUSTSTORE_DISABLE", "SITE_ACCESS_MODE"]
     draft = drafted(text, reads=reads)
     with_account = replace(draft, secrets=(*draft.secrets, "AWS_ACCESS_KEY_ID"), optional=(*draft.optional, "AWS_ACCESS_KEY_ID"))
-    seen = Seen(witness._nothing_yet() | {"published": published.variables(text, "@me/site-mcp"), "reads": reads})
+    seen = Seen(witness._nothing_yet() | {"published": published.variables(text, "@me/site-mcp"), "reads": reads, "documented": reads})
 
     assert (draft.secrets, draft.optional) == (("SITE_TOKEN", "SITE_SANDBOX"), ("SITE_SANDBOX",))
-    assert next(iter(notes._lacks(with_account, seen))) == "what it may do is set in its `env`: its README has SITE_READ_ONLY"
+    told = next(iter(notes._lacks(with_account, seen)))
+    assert told == "what it may do is set in its `env`: its README has SITE_READ_ONLY, SITE_ACCESS_MODE"
 
 
 def test_a_hint_of_not_always_is_no_word_that_it_is_required():

@@ -13,7 +13,7 @@ from bridge.fleet.adding.draft import Draft, comment, holds_secret
 from bridge.fleet.adding.mends import DATA, NO_FILE, called_like, targets, volume, with_a_name
 from bridge.fleet.adding.publishers import besides
 from bridge.fleet.adding.trial import dependencies, findings, needs, usage
-from bridge.fleet.adding.trial.calls import NO_NETWORK
+from bridge.fleet.adding.trial.calls import NO_NETWORK, with_underscores
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.published import SURELY_BY_HAND
 from bridge.fleet.parts import REFERENCE, listed
@@ -30,6 +30,12 @@ OF_ANOTHER_SYSTEM = re.compile(
     r"|No module named '(?:winreg|win32\w+|pythoncom|pywintypes|objc|AppKit|Foundation|EventKit|Quartz|ScriptingBridge)'|has no attribute 'windll'|"
     r"\b(?:platform|linux|operating system)\b.{0,40}\b(?:not supported|unsupported)\b|\bunsupported (?:platform|operating system|os)\b"
     r"|\bonly (?:supported|supports|runs|works|available)\b.{0,20}\b(?:windows|macos|darwin)\b",
+    re.IGNORECASE,
+)
+# A tool that takes the key, or by which one logs in.
+GIVES_A_KEY = re.compile(
+    r"(?:^|_)(?:((?:set|configure|provide)_(?:\w+_)?(?:api_?key|(?:access_?|api_?|auth_?)?token|credentials?))"
+    r"|log_?in|sign_?in|authenticate|start_(?:auth|oauth|login)\w*)$",
     re.IGNORECASE,
 )
 YES = {"-y", "--yes"}  # of npx
@@ -201,7 +207,10 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
         yield f"its tool {tool} can install nothing, as its environment is read-only: what it should have stands beside it in `pypi`"
     if not draft.smoke or "answer" in draft.why or needs.login(closed):
         yield from _login(draft, closed)
-    if draft.smoke and not draft.keys and (account := needs.wants_login(closed)):
+    given = [(one["name"], found[1]) for one in closed.report["tools"] if (found := GIVES_A_KEY.search(with_underscores(one["name"])))]
+    if given and not set(draft.keys) - set(draft.optional):
+        yield f"its {'key is given' if given[0][1] else 'login is made'} by its tool {given[0][0]}"
+    elif draft.smoke and not draft.keys and (account := needs.wants_login(closed)):
         yield f"some of its calls want an account or a key: {account}"
 
 

@@ -43,8 +43,10 @@ OF_THE_PROCESS = re.compile(
 TRUSTS = re.compile(
     r"(VERIFY|TRUST(?!_PROXY)|IGNORE|REJECT|INSECURE|SKIP)\w*_(SSL|TLS|CERT)|(SSL|TLS|CERT)\w*_(VERIFY|REJECT)|(^|_)(SSL_CA|CA_CERTS?|CA_FILE|CA_PATH|CA_BUNDLE)(_|$)"
 )
+# What it may do, or which of its tools there are; not what else is on or off.
 KEEPS_FROM = re.compile(
-    r"(^|_)(READ_?ONLY|ALLOW\w*|DISALLOW\w*|DENY|DENIED|EXCLUDE\w*|INCLUDE\w*|BLOCK\w*|DISABLE\w*|ENABLE\w*|WRITES?|SAFE)(_|$)"
+    r"(^|_)(READ_?ONLY|WRITES?|WRITABLE|ALLOW\w*|DISALLOW\w*|DENY|DENIED|BLOCK(ED)?|ACCESS_(MODE|LEVEL)|DESTRUCTIVE|DELETES?|DROP|ADMIN|DANGEROUS|SAFE(_MODE)?)(_|$)"
+    r"|(^|_)(EN|DIS|EX|IN)(ABLED?|CLUDED?)_(\w+_)?(TOOLS?|TOOLSETS?|COMMANDS?|OPERATIONS?)$|(^|_)(TOOLS?|COMMANDS?|OPERATIONS?)_(EN|DIS)ABLED?$"
 )
 WHOM = re.compile(r"(^|_)(SANDBOX|PRODUCTION|TEST_?MODE|TEST_?NET|DEMO)(_|$)")  # of two services of the same kind it talks to
 OF_ITS_TOOLS = re.compile(r"(^|_)(TOOLS?|TOOLSETS?|TOOL_GROUPS?|CATEGORIES)$")  # which there are: whoever wants others looks for that
@@ -166,9 +168,8 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
 
 
 def besides(draft: Draft, seen: Seen) -> list[str]:
-    """The settings that its README lists, that its code reads and the stanza has not, and that keep something from somebody."""
-    names = [one["name"] for one in seen.report["published"] if one["said"] or one["first"]]
-    fit = [name for name in names if KEEPS_FROM.search(name) and name in seen.report["reads"] and name not in {*draft.env, *draft.secrets}]
+    """The settings that its README names, that its code reads and the stanza has not, and that keep something from somebody."""
+    fit = [name for name in seen.report["documented"] if KEEPS_FROM.search(name) and name not in {*draft.env, *draft.secrets}]
     return [name for name in fit if not (holds_secret(name) or _is_of_others(name) or TRANSPORT.search(name))]
 
 

@@ -131,8 +131,7 @@ def egress(
         return Egress(
             True,
             f"it looks for a service at {service}, which in a container is itself"
-            + ": tell it where that is" * may_be_told
-            + (f" (its code reads {', '.join(where)})" if where and may_be_told else ""),
+            + (f": tell it where that is (its code reads {', '.join(where)})" if where and may_be_told else ""),
         )
     if wants_an_engine(seen):
         return Egress(True, "it wants a Docker engine, which is elsewhere: false if that is inside the fleet", hosts)
