@@ -29,6 +29,7 @@ PATIENCE = 120
 PULL_PATIENCE = 300
 # In one line, and no option: it becomes a line of a file of requirements, in which uv reads those and fills in variables of this machine.
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9,._ -]*\])?[A-Za-z0-9.,<>=!~*+ ()_-]*")
+A_SERVER = re.compile(r"^(\w+)(?::\s*\w+)?\s*=\s*FastMCP\(", re.MULTILINE)  # which `mcp run` would run
 RUN_AS_ONE = re.compile(r"""^if __name__ == ["']__main__["']""", re.MULTILINE)
 # What a publisher says of a package that is not to be used any more, and of the one that is; that is a package's name, and no other word.
 _ENDED = r"(?:deprecated|unmaintained|no longer (?:maintained|supported)|(?:renamed|moved|migrated) to|(?:replaced|superseded) by)\b"
@@ -191,8 +192,13 @@ def _module(folder: Path) -> tuple[str, ...]:
     modules = [path.parent.name for path in folder.glob("*/__main__.py")]
     if not modules:
         named = [path for pattern in ("*/server.py", "*/main.py", "*.py") for path in folder.glob(pattern)]
-        named = [path for path in named if RUN_AS_ONE.search(path.read_text(encoding="utf-8", errors="replace"))]
-        modules = [".".join(path.relative_to(folder).with_suffix("").parts) for path in named]
+        texts = {
+            ".".join(path.relative_to(folder).with_suffix("").parts): path.read_text(encoding="utf-8", errors="replace") for path in named
+        }
+        modules = [name for name, text in texts.items() if RUN_AS_ONE.search(text)]
+        servers = [(name, found[1]) for name, text in texts.items() if (found := A_SERVER.search(text))]
+        if not modules and len(servers) == 1:
+            return ("python", "-c", f"from {servers[0][0]} import {servers[0][1]} as it; it.run()")
     return ("python", "-m", modules[0]) if len(modules) == 1 else ()
 
 

@@ -755,6 +755,16 @@ def test_a_package_of_python_without_a_program_is_run_as_its_module(project, mon
         assert f"`{' '.join(command)}` was taken" in made.notes[0]
 
 
+def test_a_server_that_no_module_runs_is_run_as_the_sdk_would(tmp_path):
+    (tmp_path / "it").mkdir()
+    (tmp_path / "it/server.py").write_text("from mcp.server.fastmcp import FastMCP\nits: FastMCP = FastMCP('it')\n")
+    (tmp_path / "it/tools.py").write_text("other = FastMCP('not looked at')\n")
+
+    assert origins._module(tmp_path) == ("python", "-c", "from it.server import its as it; it.run()")
+    (tmp_path / "main.py").write_text("if __name__ == '__main__':\n    main()\n")
+    assert origins._module(tmp_path) == ("python", "-m", "main")
+
+
 def test_an_empty_package_stands_for_the_one_that_it_requires(project, monkeypatch):
     alias = origins.About("old-mcp==2.0", [], "Use new-mcp", is_empty=True, brings=("new-mcp>=2.0",))
     found = {"old-mcp==2.0": alias, "new-mcp==2.1": origins.About("new-mcp==2.1", ["new-mcp"], "It")}

@@ -416,6 +416,23 @@ def test_a_variable_that_has_a_value_in_the_code_is_not_needed(tmp_path, monkeyp
     )
 
 
+@pytest.mark.parametrize(
+    "readme, code, debian",
+    [
+        ("- Linux: `sudo apt-get install -y scantool ocr-eng`", 'run(["scantool", "-x"])\nwhich("ocr")', ["scantool", "ocr-eng"]),
+        ("```\napt install scantool python3-pip libx-dev\n```", "import scantool  # scantool", []),
+        ("apt install python3 build-essential", 'run(["python3", "build-essential"])', []),
+        ("brew install scantool", 'run(["scantool"])', []),
+    ],
+)
+def test_a_program_that_its_readme_has_installed_and_its_code_names_comes_from_debian(tmp_path, monkeypatch, readme, code, debian):
+    (tmp_path / "it.py").write_text(code)
+    (tmp_path / "README.md").write_text(readme)
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py", tmp_path / "README.md"])
+
+    assert package_files.variables("it").debian == debian
+
+
 def test_the_script_that_an_installation_would_run_is_known(tmp_path):
     (tmp_path / "package.json").write_text('{"scripts": {"build": "tsc", "postinstall": "node install.js"}}')
     assert package_files._installer([tmp_path / "package.json"]) == "node install.js"

@@ -237,6 +237,13 @@ def test_a_system_that_no_container_is_is_told_and_no_program_of_it_looked_for(r
     assert (image_parts.with_more_in_its_image(draft, it, set()) is None) is bool(wants)
 
 
+def test_an_image_gets_what_its_readme_has_installed():
+    draft = image_parts.with_more_in_its_image(Draft("it", {"pypi": "it==1"}, ("it",)), seen(made("look"), debian=["scantool"]), set())
+
+    assert draft and draft.apt == ("scantool",)
+    assert image_parts.with_more_in_its_image(draft, seen(made("look"), debian=["scantool"]), {"scantool"}) is None
+
+
 def test_an_image_gets_what_was_looked_for_once():
     absent, tried = seen(made("log", "spawn git ENOENT")), set()
     addon = ["Error: Could not locate the bindings file. Tried:", " /opt/server/node_modules/better-x/build/better_x.node"]

@@ -59,6 +59,7 @@ def seen(
     about="",
     commands=(),
     installer="",
+    debian=(),
     below="",
     listens=(),
     looked=(),
@@ -97,6 +98,7 @@ def seen(
         "about": about,
         "commands": list(commands),
         "installer": installer,
+        "debian": list(debian),
         "below": below,
         "listens": list(listens),
     }

@@ -213,6 +213,7 @@ class Variables(NamedTuple):
     commands: list[str]
     installer: str
     below: str
+    debian: list[str]
 
 
 def variables(package: str, root: Path | None = None) -> Variables:
@@ -349,7 +350,13 @@ def variables(package: str, root: Path | None = None) -> Variables:
         readmes.commands(readme, [package, *programs]),
         _installer(own),
         min(below, default=""),
+        [name for name in readmes.debian(readme) if any(_is_named(name.partition("-")[0], path) for path in sources)],
     )
+
+
+def _is_named(program: str, path: Path) -> bool:
+    """Whether the code of a file has it as a word of its own, as where it is started."""
+    return bool(re.search(rf"""["'`/]{re.escape(program)}["'` ]""", _code(path)))
 
 
 def _is_of_a_service(name: str) -> bool:
