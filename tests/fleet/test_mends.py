@@ -244,6 +244,10 @@ def test_a_key_among_the_arguments_of_a_readme_is_given_by_a_variable_that_its_c
     draft = mends.with_options(Draft("it", command=("it",)), seen(started=0.0, shown=[words], reads=["SITE_API_KEY"]))
 
     assert (draft.command, draft.secrets) == (("it", "--stdio"), ("SITE_API_KEY",))
+    spelt = mends.with_options(
+        Draft("it", command=("it",), secrets=("site_api_key",)), seen(started=0.0, shown=[words], reads=["SITE_API_KEY"])
+    )
+    assert spelt.secrets == ("SITE_API_KEY",)  # which its README has in small letters
 
 
 def test_an_example_of_a_setting_that_its_code_reads_from_a_variable_is_not_taken():

@@ -159,7 +159,8 @@ def _with_arguments(draft: Draft, seen: Seen, words: list[str]) -> Draft:
         if not ((short or option.startswith("--")) and variable and (is_key or (value or following) not in ("", "stdio"))):
             command.append(word)
             continue
-        secrets += [variable] if is_key and variable not in secrets else []
+        if is_key:  # its README may spell it otherwise
+            secrets = [*(one for one in secrets if one.upper() != variable.upper()), variable]
         if following:
             rest.pop(0)
     return replace(draft, command=tuple(command), secrets=tuple(secrets))

@@ -37,7 +37,7 @@ SWITCH = re.compile(
     r"(^|_)(ALLOW|DISABLE|ENABLE|ENABLED|TRANSPORT|SKIP|FORCE|READ_?ONLY|MODE|LEVEL|REQUIRE|REQUIRED|TIMEOUT(_MS)?|VERBOSE|INSECURE|VERIFY_SSL)(_|$)"
 )
 OF_THE_PROCESS = re.compile(
-    r"(^|_)(MAX|MIN|LIMIT|COUNT|SIZE|RETRIES|RETRY|DELAY|INTERVAL|TTL|SECONDS|MS|RATE|CACHE|CACHED|CONCURRENCY|DIR|PATH|FILE|FOLDER|LOG\w*|FORMAT|NODE|OPTS|PORT|FEATURES?|DRY|STRICT|USE|SAFE|BATCH|POOL|BUFFER|WINDOW|EXPIRY|WORKERS?|THREADS?)(_|$)|^(MCP_SERVER|OAUTH|SENTRY|CORS|NO|INFORMATION)_|_LOST$"
+    r"(^|_)(MAX|MIN|LIMIT|COUNT|SIZE|RETRIES|RETRY|DELAY|INTERVAL|TTL|SECONDS|MS|RATE|CACHE|CACHED|CONCURRENCY|DIR|PATH|FILE|FOLDER|ROOT|LOG\w*|FORMAT|NODE|OPTS|PORT|FEATURES?|DRY|STRICT|USE|SAFE|BATCH|POOL|BUFFER|WINDOW|EXPIRY|WORKERS?|THREADS?)(_|$)|^(MCP_SERVER|OAUTH|SENTRY|CORS|NO|INFORMATION)_|_LOST$"
 )
 # How it trusts the service that it is a client of, which in a house has a certificate of its own.
 TRUSTS = re.compile(
@@ -285,7 +285,7 @@ def _may_be_set(one: Variable, seen: Seen, firsts: Collection[str], all_names: C
     if is_beside or (one["first"] and one["value"] and _is_for_operators(one["value"])):
         return True
     is_its_own = (not one["default"] or OF_ITS_TOOLS.search(name)) and (is_of_it or one["shown"] or not firsts)
-    return bool(is_its_own or OF_A_CHOICE.search(name)) and not OF_THE_PROCESS.search(name)
+    return bool(is_its_own or (OF_A_CHOICE.search(name) and (is_of_it or name.endswith("PROVIDER")))) and not OF_THE_PROCESS.search(name)
 
 
 def _has_a_default(one: Variable) -> bool:

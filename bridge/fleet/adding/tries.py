@@ -297,7 +297,8 @@ def with_only_what_it_needs(tries: Tries, draft: Draft, seen: Seen) -> tuple[Dra
     if other_way := [name for name in others if name in draft.secrets and name not in draft.optional]:
         draft = replace(draft, optional=(*draft.optional, *other_way), why=draft.why | {"instead": about})
         names = [name for name in names if name not in other_way]
-    needless = doubts.needless(names, seen, bare, {name: stand_ins.host(name) for name in names})
+    of_its_door = list(filter(OWN_DOOR.search, names))
+    needless = doubts.needless(names, seen, bare, {name: stand_ins.host(name) for name in names}, of_its_door)
     if not needless:
         return (draft, tries.of(draft)) if other_way else (draft, seen)
     told = [one["name"] for one in seen.report["published"] if one["name"] in needless and one["name"] not in seen.report["misspelt"]]

@@ -21,9 +21,9 @@ def doubtful(names: Collection[str], seen: Seen) -> list[str]:
     return [name for name in names if name not in told or needs.ADDRESS.search(name)]
 
 
-def needless(names: Collection[str], given: Seen, bare: Seen, hosts: dict[str, str]) -> list[str]:
+def needless(names: Collection[str], given: Seen, bare: Seen, hosts: dict[str, str], of_its_door: Collection[str] = ()) -> list[str]:
     """Of these variables, those that it does without. `given`: what was seen with all of them, `bare`: without any; `hosts`: what the trial
-    gave for each in the place of an address."""
+    gave for each in the place of an address; `of_its_door`: what only those have who come by HTTP."""
     if not bare.report["started"]:
         return []
     shown = {one["name"] for one in given.report["published"] if one["shown"]}
@@ -39,7 +39,7 @@ def needless(names: Collection[str], given: Seen, bare: Seen, hosts: dict[str, s
             if is_used
             else is_alike or (asks and not holds_secret(name) and (name not in shown or bool(needs.ADDRESS.search(name))))
         )
-        is_free |= name in given.report["misspelt"] and _says_the_same(given, bare)
+        is_free |= name in {*given.report["misspelt"], *of_its_door} and _says_the_same(given, bare)
         if is_free and not _is_wanted(name, bare):
             found.append(name)
     return found
