@@ -260,7 +260,14 @@ def test_the_programs_of_a_package_are_known_from_what_it_installs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "code, starts", [("executeShellCommand('git', args)", ["git"]), ("await runCommand('helm', x)", []), ("find('git', x)", [])]
+    "code, starts",
+    [
+        ("executeShellCommand('git', args)", ["git"]),
+        ("await runCommand('helm', x)", []),
+        ("find('git', x)", []),
+        ("scans = {'all': ['git', '-T4', '--all']}", ["git"]),
+        ("menu = ['git', 'other']", []),
+    ],
 )
 def test_a_program_that_is_started_by_a_function_of_its_own_is_seen(tmp_path, monkeypatch, code, starts):
     (tmp_path / "it.js").write_text(code)
@@ -414,23 +421,6 @@ def test_a_variable_that_has_a_value_in_the_code_is_not_needed(tmp_path, monkeyp
     assert "A_URL" not in defaults or (
         "A_URL" not in draft.env and mends.unsaid(Draft("it"), seen(reads=["A_URL"], published=found.published)) == []
     )
-
-
-@pytest.mark.parametrize(
-    "readme, code, debian",
-    [
-        ("- Linux: `sudo apt-get install -y scantool ocr-eng`", 'run(["scantool", "-x"])\nwhich("ocr")', ["scantool", "ocr-eng"]),
-        ("```\napt install scantool python3-pip libx-dev\n```", "import scantool  # scantool", []),
-        ("apt install python3 build-essential", 'run(["python3", "build-essential"])', []),
-        ("brew install scantool", 'run(["scantool"])', []),
-    ],
-)
-def test_a_program_that_its_readme_has_installed_and_its_code_names_comes_from_debian(tmp_path, monkeypatch, readme, code, debian):
-    (tmp_path / "it.py").write_text(code)
-    (tmp_path / "README.md").write_text(readme)
-    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py", tmp_path / "README.md"])
-
-    assert package_files.variables("it").debian == debian
 
 
 def test_the_script_that_an_installation_would_run_is_known(tmp_path):

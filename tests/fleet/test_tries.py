@@ -237,11 +237,12 @@ def test_a_system_that_no_container_is_is_told_and_no_program_of_it_looked_for(r
     assert (image_parts.with_more_in_its_image(draft, it, set()) is None) is bool(wants)
 
 
-def test_an_image_gets_what_its_readme_has_installed():
-    draft = image_parts.with_more_in_its_image(Draft("it", {"pypi": "it==1"}, ("it",)), seen(made("look"), debian=["scantool"]), set())
+def test_an_image_gets_what_its_code_starts_and_its_readme_names():
+    it = seen(made("look"), starts=["tshark", "git", "helm"])
+    draft = image_parts.with_more_in_its_image(Draft("it", {"pypi": "it==1"}, ("it",)), it, set())
 
-    assert draft and draft.apt == ("scantool",)
-    assert image_parts.with_more_in_its_image(draft, seen(made("look"), debian=["scantool"]), {"scantool"}) is None
+    assert draft and draft.apt == ("tshark",)
+    assert image_parts.with_more_in_its_image(draft, it, {"tshark"}) is None
 
 
 def test_an_image_gets_what_was_looked_for_once():

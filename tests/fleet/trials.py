@@ -59,7 +59,6 @@ def seen(
     about="",
     commands=(),
     installer="",
-    debian=(),
     below="",
     listens=(),
     looked=(),
@@ -98,7 +97,6 @@ def seen(
         "about": about,
         "commands": list(commands),
         "installer": installer,
-        "debian": list(debian),
         "below": below,
         "listens": list(listens),
     }

@@ -55,7 +55,8 @@ def with_more_in_its_image(draft: Draft, seen: Seen, tried: set[str]) -> Draft |
         return None
     if more := with_its_package(draft, seen, tried):
         return more
-    absent = [*dependencies.debian_packages(dependencies.programs(seen)), *seen.report["debian"]]
+    started = [name for name in dependencies.may_start(seen) if name not in dependencies.AT_HAND]
+    absent = dependencies.debian_packages([*dependencies.programs(seen), *started])
     wanted = [*absent, *dependencies.libraries(seen), *dependencies.browser(seen)]
     packages = [one for one in wanted or dependencies.perhaps_of_debian(seen) if one not in {*draft.apt, *tried}]
     addon = dependencies.native_addon(seen) if "npm" in draft.source and not draft.build else ""

@@ -52,6 +52,7 @@ pango-1.0=libpango-1.0-0 portaudio=libportaudio2 pq=libpq5 sndfile=libsndfile1 u
 """
 LIBRARY_OF = dict(one.split("=") for one in LIBRARIES.split())
 A_PACKAGE = re.compile(r"[a-z][a-z0-9+-]{1,29}[a-z0-9]")  # `apt-get install x-` would remove x
+AT_HAND = {"curl", "git", "make", "ping", "ps", "ssh", "unzip", "wget"}  # on any desk: code and a README may well speak of them in passing
 NOT_OF_DEBIAN = {"bw", "docker", "gcloud", "helm", "lake", "op", "podman", "terraform", "tilt"}
 OF_A_DESK = {
     "dbus-launch",

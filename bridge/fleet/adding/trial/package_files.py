@@ -92,7 +92,7 @@ TOKENS_FILE = re.compile(r"token_?(?:path|file)", re.IGNORECASE)  # which a logi
 A_URL_BELOW = re.compile(r"""["'`]sqlite[\w+]*:///(?:\./)?([\w-]+(?:/[\w-]+)*\.\w+)["'`]""")
 # A program that it starts, in its languages; and that it asks somebody by HTTP, at which addresses.
 STARTS = re.compile(
-    r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell|\w*(?:[Ee]xec|[Rr]un|[Ss]pawn)\w*Command)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\""""
+    r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell|\w*(?:[Ee]xec|[Rr]un|[Ss]pawn)\w*Command)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\"|\[["']([a-z][\w.+-]*)["'], ["']-{1,2}\w"""
 )
 # The same with a list of arguments, where nothing else could be meant.
 SURELY_STARTS = re.compile(r"""\b\w*(?:[Ee]xec|[Ss]pawn)\w*\(\s*["'`]([a-z][\w.+-]*)["'`]\s*,\s*\[""")
@@ -213,7 +213,6 @@ class Variables(NamedTuple):
     commands: list[str]
     installer: str
     below: str
-    debian: list[str]
 
 
 def variables(package: str, root: Path | None = None) -> Variables:
@@ -350,13 +349,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         readmes.commands(readme, [package, *programs]),
         _installer(own),
         min(below, default=""),
-        [name for name in readmes.debian(readme) if any(_is_named(name.partition("-")[0], path) for path in sources)],
     )
-
-
-def _is_named(program: str, path: Path) -> bool:
-    """Whether the code of a file has it as a word of its own, as where it is started."""
-    return bool(re.search(rf"""["'`/]{re.escape(program)}["'` ]""", _code(path)))
 
 
 def _is_of_a_service(name: str) -> bool:

@@ -10,10 +10,6 @@ from bridge.fleet.adding.trial.published import BY_HAND, SURELY_BY_HAND
 ARGUMENTS = re.compile(r"""args["']?\s*[:=]\s*\[([^\[\]]*)\]""")  # of a client's configuration
 INSTALLS = re.compile(r"\b(?:npm (?:i|install|add)|pnpm add) (?:-g|--global) (@?[a-z0-9][\w./-]*(?:@[\w.-]+)?)")
 MOST_INSTALLED = 3
-OF_DEBIAN = re.compile(r"\bapt(?:-get)? install((?: +(?:-\w+|--[\w-]+|[a-z0-9][a-z0-9+.-]+))+)")
-NO_PROGRAM_OF_IT = re.compile(
-    r"-|python|node|npm|pip|docker|build-essential|chrom|.*-dev$|lib"
-)  # that it starts: what runs, builds or shows it
 A_WORD = re.compile(r"[\w@./:=<>,+-]+")
 OF_A_CLIENT = re.compile(
     r"--(?:client|agent|ide)\b|\b(?:claude|cursor|gemini|codex|windsurf)\b", re.IGNORECASE
@@ -81,12 +77,6 @@ def installs(readme: str) -> list[str]:
     """The packages of npm that its README has installed for all programs, as those that it starts are."""
     found = INSTALLS.findall(readme[:LONGEST])
     return list(dict.fromkeys(re.sub(r"(?<=.)@[^/]*$", "", one) for one in found))[:MOST_INSTALLED]
-
-
-def debian(readme: str) -> list[str]:
-    """The packages of Debian's that its README has installed, of programs that it may start."""
-    words = [word for line in OF_DEBIAN.findall(readme[:LONGEST]) for word in line.split()]
-    return list(dict.fromkeys(word for word in words if not NO_PROGRAM_OF_IT.match(word)))
 
 
 def program(readme: str, programs: Collection[str]) -> str:

@@ -127,7 +127,6 @@ class Report(TypedDict):
     installer: str  # what npm would run when it installs it
     commands: list[str]  # with arguments, by which its README starts it
     below: str  # a database or a file that its code keeps in its working directory
-    debian: list[str]  # the packages of Debian's that its README has installed, and its code names the programs of
     listens: list[str]  # where it waits for others than the client that started it: 127.0.0.1:3025
 
 
