@@ -173,14 +173,14 @@ def test_who_asks_somebody_without_a_key_or_mostly_works_is_not_tried_with_it():
 
 
 def test_of_two_ways_in_that_its_own_words_name_the_first_is_demanded_and_the_other_told():
-    names = ("SITE_TOKEN", "SITE_KEY", "SITE_SECRET")
-    bare = seen(CUT_OFF, reached=BEYOND, words=["Warning: set SITE_TOKEN or all of SITE_KEY, SITE_SECRET."])
+    names = ("SITE_TOKEN", "SITE_KEY", "SITE_SECRET", "SITE_PIN")
+    bare = seen(CUT_OFF, reached=BEYOND, words=["Warning: set SITE_TOKEN or all of SITE_KEY, SITE_SECRET, SITE_PIN."])
     draft = Draft("it", command=("it",), secrets=names)
 
     better, _ = tries.with_only_what_it_needs(tries.Tries(Table(bare, bare), {}, add._checked), draft, seen(CUT_OFF, reached=BEYOND))
 
     assert (better.secrets, better.optional) == (names, names[1:])
-    assert better.why["instead"] == "instead of SITE_TOKEN it takes SITE_KEY and SITE_SECRET"
+    assert better.why["instead"] == "instead of SITE_TOKEN it takes SITE_KEY, SITE_SECRET and SITE_PIN"
 
 
 def test_the_key_to_its_own_door_is_needless_where_all_ends_alike_without():

@@ -28,6 +28,7 @@ from bridge.fleet.adding.mends import (
 from bridge.fleet.adding.sdks import SDKS
 from bridge.fleet.adding.secrecy import reveals
 from bridge.fleet.adding.trial.container import Seen
+from bridge.fleet.adding.trial.needs import all_of
 from bridge.fleet.adding.trial.package_files import ON_ITSELF
 from bridge.fleet.adding.trial.published import Variable
 from bridge.fleet.parts import VARIABLE
@@ -201,7 +202,7 @@ def _with_ways(every: list[Variable], draft: Draft) -> Draft:
     found = {name: others for name, ways in found.items() if (others := [way for way in ways if keys & {*way}])}
     if not keys & {*found}:
         return draft
-    every_way = dict.fromkeys(" and ".join(way) for way in ([*found], *(way for ways in found.values() for way in ways)))
+    every_way = dict.fromkeys(map(all_of, ([*found], *(way for ways in found.values() for way in ways))))
     about = f"by its README one of these is enough: {', or '.join(every_way)}"
     better = without(draft, [*found])
     files = tuple(name for name in draft.as_files if name in found)
@@ -275,7 +276,7 @@ def _may_be_set(one: Variable, seen: Seen, firsts: Collection[str], all_names: C
     if SWITCH.search(name) or one["value"].lower() in ("true", "false"):
         first = re.sub("(?<=_)ENABLED?$", "", name)  # what begins so does nothing without
         others = [one for one in all_names if one.startswith(first) and (holds_secret(one) or BESIDE_A_KEY.search(one))]
-        return first != name and len(others) > 1
+        return first != name and one["default"].lower() != "true" and len(others) > 1
     if A_PUBLIC_URL.fullmatch(one["default"]):  # somebody may have a site of his own, and nobody another API
         return (
             (is_of_it or one["first"])

@@ -326,7 +326,7 @@ def with_what_it_cannot_do_without(tries: Tries, draft: Draft, seen: Seen) -> tu
         if less and doubts.gets_further(seen, again := tries.of(with_required(draft, less))):
             names, given, others = less, again, [name, *others]
     if any(map(holds_secret, others)) and doubts.gets_further(seen, tries.of(with_required(draft, others))):
-        draft = replace(draft, why=draft.why | {"instead": f"instead of {' and '.join(names)} it takes {' and '.join(others)}"})
+        draft = replace(draft, why=draft.why | {"instead": f"instead of {needs.all_of(names)} it takes {needs.all_of(others)}"})
     return with_required(draft, names), given
 
 

@@ -114,9 +114,14 @@ def ways(seen: Seen, names: Collection[str]) -> tuple[list[str], str]:
         rest = [name for name in first if not all(name in way for way in others)]
         found = [less for way in others if (less := [name for name in way if name not in first])]
         if rest and found and {*first} <= {*names}:
-            about = f"instead of {' and '.join(rest)} it takes {', or '.join(map(' and '.join, found))}"
+            about = f"instead of {all_of(rest)} it takes {', or '.join(map(all_of, found))}"
             return [name for way in found for name in way], about
     return [], ""
+
+
+def all_of(names: list[str]) -> str:
+    """A, B and C"""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def likely(seen: Seen, candidates: Collection[str]) -> list[str]:
