@@ -436,20 +436,6 @@ def test_a_service_that_is_no_longer_looked_for_here_when_one_variable_is_given_
     }
 
 
-def test_a_server_that_takes_no_address_but_its_own_machine_s_is_told_to_run_there():
-    refusal = "ValueError: SITE_URL must look like http://127.0.0.1:<port> (localhost only), got 'http://x'"
-    alone = seen(made("look", "refused"), reached=[(10.5, "127.0.0.1:8765")], reads=["SITE_URL"])
-    table = Table(seen(made("look", refusal), words=["starting"]))
-    known = Draft("it", command=("it",), secrets=("SITE_KEY", "SITE_URL"), optional=("SITE_KEY", "SITE_URL"))
-
-    draft, now = tries._with_back_end(tries.Tries(table, {}, add._checked), known, alone)
-
-    assert (draft.secrets, draft.optional, now) == (("SITE_KEY",), ("SITE_KEY",), alone)
-    told = notes.of_a_started_one(replace(draft, egress=True, why=draft.why | {"egress": "x", "smoke": "y"}), "it", alone)
-    assert any("no address but that of its own machine" in line and "mcp-bridge serve" in line for line in told)
-    assert findings.egress(alone, False, (), False).why == "it looks for a service at 127.0.0.1:8765, which in a container is itself"
-
-
 def test_where_no_variable_does_an_argument_that_its_readme_shows_makes_it_look_elsewhere():
     alone = seen(
         made("get", "Error: connect ECONNREFUSED 127.0.0.1:6379"), reached=[(1.0, "127.0.0.1:6379")], shown=[["redis://10.1.2.3:6379"]]

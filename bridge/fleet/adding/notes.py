@@ -68,7 +68,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             *_with_a_name(best),
             *_programs(draft, best),
             *_login(draft, best),
-            *filter(None, map(draft.why.get, ("own_machine", "program", "driver", "instead", "profile", "here"))),
+            *filter(None, map(draft.why.get, ("program", "driver", "instead", "profile", "here"))),
             *([_egress(draft)] if draft.egress else []),
         ]
     ]
@@ -173,7 +173,7 @@ def _decisions(draft: Draft) -> Iterator[str]:
     if without := [name for name in draft.optional if name not in alternatives]:
         does = "and does without" if draft.smoke else "and starts without"
         yield f"it may be given {named(without)}, {does}: what you have of these belongs into compose/.env"
-    yield from filter(None, map(draft.why.get, ("own_machine", "program", "driver", "instead", "profile", "options", "unread", "here")))
+    yield from filter(None, map(draft.why.get, ("program", "driver", "instead", "profile", "options", "unread", "here")))
     if keys := [found[1] for word in draft.command for found in REFERENCE.finditer(word) if holds_secret(found[1])]:
         instead = draft.why.get("argument", "no variable was found that it reads instead")
         yield f"{named(keys)} stands among its arguments, which every process in its container sees: {instead}"

@@ -123,7 +123,7 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     keys = of_somebody(draft.optional) or with_a_name(closed) or beside_a_host(closed)
     demanded = [name for name in secret_values.names(draft) if name not in map(draft.stored_as, draft.optional)]
     addresses = list(filter(needs.ADDRESS.search, demanded))
-    egress = findings.egress(closed, talks, keys, "own_machine" not in draft.why, draft.browses, addresses)
+    egress = findings.egress(closed, talks, keys, draft.browses, addresses)
     draft = with_home(draft, closed)
     draft = _with_a_place_for_files(draft, closed, egress.allowed)
     lacking = [name for name in stanza.missing(tries.values | tries.bench.known()) if name]

@@ -38,7 +38,7 @@ from bridge.fleet.adding.sdks import with_profile, with_sdks
 from bridge.fleet.adding.trial import dependencies, doubts, findings, needs, stand_ins, usage
 from bridge.fleet.adding.trial.attempt import Bench
 from bridge.fleet.adding.trial.container import Seen
-from bridge.fleet.adding.trial.witness import NO_ANSWER, slowness
+from bridge.fleet.adding.trial.witness import slowness
 from bridge.fleet.lock import tell
 from bridge.fleet.stanza import Stanza
 from bridge.settings import UsageError
@@ -49,11 +49,6 @@ PATIENCE = 100.0  # seconds, in which other settings are tried, and (after the f
 WHOSE = re.compile(rf"{SETTING.pattern}|_ID$")  # of an account
 PLACE = re.compile(r"(PATH|DIR|DIRECTORY|FOLDER|(?<!PRO)FILE|ROOT|STORAGE|DB|DATABASE|VAULT|WORKSPACE)$")
 A_HOST = re.compile(r"\b[a-z][a-z+]*://[^\s'\"<>),;]+|(?<![\w.-])(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?\b", re.IGNORECASE)
-# In the words that refuse an address.
-ONLY_ITSELF = re.compile(
-    r"\b(?:localhost|loopback|127\.0\.0\.1)\b.{0,40}\bonly\b|\bonly\b.{0,40}\b(?:localhost|loopback|127\.0\.0\.1)\b|\bmust\b.{0,40}\b(?:localhost|loopback|127\.0\.0\.1)\b|\bnot a loopback\b",
-    re.IGNORECASE,
-)
 OF_MCP = re.compile(
     r"(^|_)(MCP|SSE|BIND|LISTEN|CALLBACK|REDIRECT)(_|$)|^(HTTP|SERVER)_"
 )  # where it would listen itself, whatever it talks to
@@ -114,7 +109,7 @@ def mended(tries: Tries, draft: Draft) -> tuple[Draft, Seen]:
         if seen.report["started"] or _needs(better) == _needs(draft):  # else that is tried before what is guessed from its end
             better = with_sdks(with_files(with_storage(with_variables(with_options(better, seen), seen), seen), seen), shown)
         better = with_memory(better if tries.may_be(better) else draft, seen)
-        if better == draft and not (seen.report["started"] or dependencies.is_broken(seen) or _waits_for_its_operators(seen)):
+        if better == draft and not (seen.report["started"] or dependencies.is_broken(seen)):
             better = _with_guesses(tries, draft, seen)
         last, draft = draft, better
         if replace(better, secrets=last.secrets, optional=last.optional) == last and _needs(better) == _needs(last):
@@ -137,11 +132,6 @@ def _without_what_was_in_vain(draft: Draft, seen: Seen, first: Seen, before: Dra
             draft = replace(draft, command=before.command)
     is_refused = needs.listens(first) and usage.REFUSES.search(needs.last_words(seen))
     return (without_stdio(draft, before), first if is_refused else seen) if is_refused or needs.listens(seen) else (draft, seen)
-
-
-def _waits_for_its_operators(seen: Seen) -> bool:
-    """Whether it says nothing, as long as nobody answers at an address that its operator will name."""
-    return findings.uses_placeholder(seen) and seen.report["why_not"].startswith(NO_ANSWER)
 
 
 def _needs(draft: Draft) -> tuple[set[str], dict[str, str]]:
@@ -181,10 +171,6 @@ def _with_back_end(tries: Tries, draft: Draft, seen: Seen) -> tuple[Draft, Seen]
     if not names:
         return _with_its_address(tries, draft, seen)
     again = tries.of(with_required(draft, names))
-    if refusal := _only_itself(again):
-        about = f"it takes no address but that of its own machine: let it run there, behind `mcp-bridge serve`, and add it by --url (it says: {refusal})"
-        kept = [tuple(name for name in known if name not in names) for known in (draft.secrets, draft.optional)]
-        return replace(draft, secrets=kept[0], optional=kept[1], why=draft.why | {"own_machine": about}), seen
     used = [name for name in names if any(reach.what.startswith(stand_ins.host(name)) for reach in again.reached)]
     if not used and again.report["started"] and not findings.back_end(again):  # who takes only addresses looks up no name
         used = (
@@ -195,12 +181,6 @@ def _with_back_end(tries: Tries, draft: Draft, seen: Seen) -> tuple[Draft, Seen]
     if not used:
         return _with_its_address(tries, draft, seen)
     return with_beside(with_required(draft, used), again, used), again
-
-
-def _only_itself(seen: Seen) -> str:
-    """The line by which it refuses an address of another machine; empty if none does."""
-    lines = [line for text in (*seen.report["words"], *(call["complaint"] for call in seen.report["calls"])) for line in text.splitlines()]
-    return next((line.strip()[:120] for line in reversed(lines) if ONLY_ITSELF.search(line)), "")
 
 
 def _with_its_address(tries: Tries, draft: Draft, seen: Seen) -> tuple[Draft, Seen]:

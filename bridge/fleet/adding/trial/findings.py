@@ -100,16 +100,8 @@ class Storage:
     beside: tuple[str, ...] = ()  # a folder that it wants to make there, and that is not there
 
 
-def egress(
-    seen: Seen,
-    talks: bool,
-    optional: Collection[str] = (),
-    may_be_told: bool = True,
-    browses: bool = False,
-    addresses: Collection[str] = (),
-) -> Egress:
-    """`talks`: its keys and addresses say that it talks to somebody. `optional`: the keys that it works without. `may_be_told`: where a service
-    of its own machine is elsewhere. `browses`: there is a browser for it. `addresses`: the variables by which an operator says whom it asks."""
+def egress(seen: Seen, talks: bool, optional: Collection[str] = (), browses: bool = False, addresses: Collection[str] = ()) -> Egress:
+    """`talks`: its keys and addresses say that it talks to somebody. `optional`: the keys that it works without. `browses`: there is a browser for it. `addresses`: the variables by which an operator says whom it asks."""
     report = seen.report
     hosts = tuple(reached(seen))
     asks = ", ".join([one for one in report["asks"] if _host(one)][:3])
@@ -131,7 +123,7 @@ def egress(
         return Egress(
             True,
             f"it looks for a service at {service}, which in a container is itself"
-            + (f": tell it where that is (its code reads {', '.join(where)})" if where and may_be_told else ""),
+            + (f": tell it where that is (its code reads {', '.join(where)})" if where else ""),
         )
     if wants_an_engine(seen):
         return Egress(True, "it wants a Docker engine, which is elsewhere: false if that is inside the fleet", hosts)
