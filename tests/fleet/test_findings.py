@@ -9,8 +9,6 @@ from bridge.fleet.adding.draft import Draft
 from bridge.fleet.adding.trial import dependencies, findings
 from bridge.fleet.adding.trial.stand_ins import value as placeholder
 
-SPEC_DEFAULTS = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}
-
 
 def test_only_a_call_that_worked_is_proposed():
     assert findings.smoke(seen(made("list_a", "Error: x"), made("list_b")), None, True) == {"tool": "list_b", "build": True}
@@ -77,7 +75,6 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
         ),
         (seen(reached=[(2.0, "dc.applicationinsights.azure.com:443")], started=0.0), False, False, "it did not start, and did not try"),
         (seen(made("send", "fetch failed"), reached=[(10.5, "api.mixpanel.com")]), False, True, "its tool send tried api.mixpanel.com"),
-        (seen(made("read", "no such file"), tools=[tool("read", **SPEC_DEFAULTS)]), False, False, "1 of its 1 tools were called"),
         (
             seen(made("look"), reached=[(2.0, "updates.example.org")]),
             False,
@@ -141,8 +138,7 @@ def test_a_call_that_reached_for_somebody_counts_only_where_it_was_answered():
         (seen(made("look", "Not authenticated: please log in")), False, True, "its calls want an account or a key"),
         (seen(made("run", "Please set ALLOW_PROGRAMS environment variable")), False, False, "none tried to reach anything"),
         (seen(made("run", "Please set SITE_HOST environment variable")), False, True, "its calls want an account or a key"),
-        (seen(tools=[tool("look", openWorldHint=True)]), False, True, "openWorldHint"),
-        (seen(made("list"), made("look", "401: credentials not found")), False, True, "some of its calls want an account or a key"),
+        (seen(made("list"), made("look", "401: credentials not found")), False, True, "its calls want an account or a key"),
         (seen(started=0.0), False, False, "it did not start, and did not try"),
         (seen(started=0.0, speaks_to=["api.example.io"]), False, True, "it did not start, its code asks api.example.io"),
         (
@@ -515,11 +511,10 @@ def test_whom_an_operator_names_is_asked_rather_than_what_its_code_has():
 @pytest.mark.parametrize(
     "looked, found",
     [
-        ([("path of list", "", True), ("path of read", "anywhere", False)], ("path of read", True)),
-        ([("path of read", "its working directory", True)], ("path of read", False)),
-        ([("local_path of send", "", True)], ("", True)),  # it was refused, or nobody looked
-        ([("local_path of send", "", False)], ("local_path of send", True)),  # without its key, say
-        ([("path of read", "", False)], ("", True)),
+        ({"path of list": False, "path of read": True}, "path of read"),
+        ({"local_path of send": False}, ""),  # it was refused, or nobody looked
+        ({"local_path of send": None}, "local_path of send"),  # without its key, say
+        ({"path of read": None}, ""),
     ],
 )
 def test_what_a_server_looked_at_says_whose_paths_its_tools_take_and_sure_words_only_where_nothing_was_seen(looked, found):

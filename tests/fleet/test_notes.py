@@ -17,14 +17,6 @@ def test_a_key_that_a_readme_never_names_that_shows_how_it_is_started_is_for_oth
     assert not any("SITE_API_KEY" in line for line in notes._lacks(Draft("it", egress=True), undocumented))
 
 
-def test_nobody_is_told_to_deny_most_of_the_tools():
-    odd = {"type": "object", "properties": {}, "anyOf": []}
-    tools = (*(tool(name) | {"inputSchema": odd} for name in ("a", "b")), tool("c") | {"description": "x" * 2000})
-    lines = notes.of_a_started_one(Draft("it", tools=tools, why={"egress": "", "smoke": ""}), "it", seen(made("a")))
-
-    assert [line.partition("; ")[2] for line in lines if "models may refuse" in line] == ["such a model needs another MCP"]
-
-
 def test_a_crash_that_is_printed_beside_its_help_is_why_it_does_not_start():
     crash = [
         "node:internal/deps/undici:1",

@@ -362,30 +362,24 @@ def test_who_listens_is_seen():
 @pytest.mark.parametrize(
     "looks, says, expected",
     [
-        (lambda path: os.path.exists(path), "", ("anywhere", True)),
-        (lambda path: os.path.exists(path), "no such file", ("anywhere", False)),
-        (lambda path: path.upper(), "", ("", True)),  # of somebody else
-        (lambda path: path.upper(), "a key is required", ("", False)),
-        (lambda path: os.path.realpath(path), "PATH_OUTSIDE_EXPORTS", ("", True)),
-        (lambda path: os.stat(path), "cwd", ("its working directory", True)),
+        (lambda path: os.path.exists(path), "", True),
+        (lambda path: os.path.exists(path), "no such file", True),
+        (lambda path: path.upper(), "", False),  # of somebody else
+        (lambda path: path.upper(), "a key is required", None),
+        (lambda path: os.path.realpath(path), "PATH_OUTSIDE_EXPORTS", False),
     ],
 )
 def test_a_path_is_known_as_one_of_where_it_runs_by_being_looked_at(tmp_path, monkeypatch, looks, says, expected):
-    (tmp_path / "cwd").mkdir()
-    monkeypatch.setattr(witness, "HOME", tmp_path / "home")
-
     async def make(connection, call, patience):
-        path = call["arguments"]["path"]
-        looks(path)
-        call["complaint"] = says if says != "cwd" else "" if "/cwd/" in path else "it is outside of the working directory"
+        looks(call["arguments"]["path"])
+        call["complaint"] = says
 
     monkeypatch.setattr(witness, "_make", make)
-    report = {"tools": [tool("read", properties={"path": {}})], "looked": [], "started": witness.time.time()}
+    report = {"tools": [tool("read", properties={"path": {}})], "looked": {}, "started": witness.time.time()}
 
-    anyio.run(witness._look, None, report, tmp_path / "cwd")
+    anyio.run(witness._look, None, report, tmp_path)
 
-    assert report["looked"] == [{"argument": "path of read", "where": expected[0], "answered": expected[1]}]
-    assert not list(tmp_path.glob("**/yours"))
+    assert report["looked"] == {"path of read": expected} and not [*tmp_path.iterdir()]
 
 
 def test_the_libraries_that_a_native_add_on_does_not_find_are_heard(tmp_path, monkeypatch):

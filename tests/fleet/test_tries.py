@@ -629,7 +629,7 @@ def test_tools_that_take_paths_get_a_volume_to_find_and_keep_files_in():
     local = prove._decided(
         tries.Tries(table, {}, add._checked),
         Draft("it", {"pypi": "it==1"}, command=("it",)),
-        seen(made("look"), tools=[tool("look"), reader, writer], looked=[("pdfFilePath of read_pdf", "anywhere", False)]),
+        seen(made("look"), tools=[tool("look"), reader, writer], looked={"pdfFilePath of read_pdf": True}),
         "",
     )
 
@@ -676,13 +676,13 @@ def test_who_wants_a_browser_is_tried_with_debian_s_which_stays_if_that_helped(m
 @pytest.mark.parametrize(
     "names, looked, volumes",
     [
-        (["file_path", "content"], [("file_path of write_it", "anywhere", True)], ("it-data:/data",)),
-        (["file_path", "content"], [("file_path of write_it", "", True)], ()),  # a path there
-        (["file_path"], [("file_path of write_it", "anywhere", True)], ()),
+        (["file_path", "content"], {"file_path of look_up": True}, ("it-data:/data",)),
+        (["file_path", "content"], {"file_path of look_up": False}, ()),  # a path there
+        (["file_path"], {"file_path of look_up": True}, ()),
     ],
 )
 def test_who_asks_somebody_and_writes_files_where_it_runs_keeps_them(names, looked, volumes):
-    tools = [tool("look"), tool("write_it", [], {name: {"type": "string"} for name in names})]
+    tools = [tool("look"), tool("look_up", [], {name: {"type": "string"} for name in names})]
     asking = seen(made("look", "fetch failed"), tools=tools, reached=[(10.5, "site.org:443")], looked=looked)
     draft = Draft("it", {"pypi": "it==1"}, command=("it",))
 

@@ -71,7 +71,7 @@ def seen(
         "tools": tools if tools is not None else [tool(call["tool"]) for call in calls],
         "wrote": [list(one) for one in wrote],
         "calls": list(calls),
-        "looked": [dict(zip(("argument", "where", "answered"), one, strict=True)) for one in looked],
+        "looked": dict(looked),
         "words": list(words),
         "help": list(help),
         "reads": list(reads),

@@ -5,7 +5,6 @@ The last line says whether it works: called, only listed, or not started.
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
@@ -19,7 +18,6 @@ from bridge.fleet.adding.trial.published import SURELY_BY_HAND
 from bridge.fleet.parts import REFERENCE, listed
 from bridge.protocol.tool_checks import LONG, oddities, together
 
-MOST_ODD = 3  # reasons for which models may refuse tools, which are told one by one
 SHORT = 8  # names in one line
 OF_A_CLIENT = re.compile(r"CLIENT|CREDENTIALS|OAUTH")  # of OAuth: with which a login begins
 LONGEST = 400  # characters of a line: the way out stands at its end
@@ -168,7 +166,7 @@ def _decisions(draft: Draft) -> Iterator[str]:
     is_elsewhere = not draft.volumes or draft.env.get("HOME") == DATA != draft.cwd  # what is kept there is not what they are about
     if is_elsewhere and path:
         place = "/files" if draft.volumes else DATA
-        yield f"its tools take paths ({path}) of where it runs, which has none of yours: `/a/folder/of/yours:{place}` in its `volumes` gives it yours as {place}"
+        yield f"its tools take paths ({path}) of where it runs, which has none of yours: `/a/folder/of/yours:{place}` in its `volumes` and `cwd: {place}` give it yours"
     alternatives = set(re.findall(r"\w+", draft.why.get("instead", "")))
     if without := [name for name in draft.optional if name not in alternatives]:
         does = "and does without" if draft.smoke else "and starts without"
@@ -272,13 +270,9 @@ def _with_a_name(seen: Seen) -> Iterator[str]:
 
 
 def _oddities(draft: Draft, litellm_name: str) -> Iterator[str]:
-    every = [one for one in oddities(list(draft.tools or ()), litellm_name) if not one.mended and one.what != LONG]
-    counts, odd = Counter(one.what for one in every), together(every)
-    for one in odd[:MOST_ODD]:
-        most = len(draft.tools or ()) > 1 and "deny" in one.way_out and 2 * counts[one.what] > len(draft.tools or ())
-        yield f"models may refuse {one}; {'such a model needs another MCP' if most else one.way_out}"
-    if odd[MOST_ODD:]:
-        yield f"models may refuse more of its tools, for {len(odd) - MOST_ODD} more reasons: `mcp-bridge lint` has all"
+    odd = together([one for one in oddities(list(draft.tools or ()), litellm_name) if not one.mended and one.what != LONG])
+    if odd:
+        yield f"models may refuse {odd[0]}; {odd[0].way_out}{'; `mcp-bridge lint` has more such' * (len(odd) > 1)}"
 
 
 def _end(draft: Draft) -> str:

@@ -125,7 +125,7 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     addresses = list(filter(needs.ADDRESS.search, demanded))
     egress = findings.egress(closed, talks, keys, draft.browses, addresses)
     draft = with_home(draft, closed)
-    draft = _with_a_place_for_files(draft, closed, egress.allowed)
+    draft = _with_a_place_for_files(draft, closed)
     lacking = [name for name in stanza.missing(tries.values | tries.bench.known()) if name]
     alone = not (lacking or stanza.required_secrets or stanza.required_variables or draft.volumes)
     smoke = findings.smoke(closed, None, alone)
@@ -182,15 +182,13 @@ def _refuse(draft: Draft, seen: list[Seen]) -> None:
         raise CannotLock(f"{package} is no MCP server: nothing that it installs speaks MCP{says}")
 
 
-def _with_a_place_for_files(draft: Draft, closed: Seen, is_allowed: bool) -> Draft:
-    """With the argument that names files of where it runs, and a volume for what its tools read and write there, where nothing else is kept.
-    `is_allowed`: it may reach beyond, and what it saves may be kept there."""
-    (path, is_anywhere), tools = findings.paths(closed), closed.report["tools"]
-    keeps = arguments.writes(tools) if is_allowed else arguments.makes(tools)
-    if path and keeps and not draft.volumes:
+def _with_a_place_for_files(draft: Draft, closed: Seen) -> Draft:
+    """With the argument that names files of where it runs, and a volume for what its tools keep there, where nothing else is kept."""
+    path = findings.paths(closed)
+    if path and not draft.volumes and arguments.makes(closed.report["tools"]):
         about = f"its tools take paths ({path}): what they see is {DATA}; /a/folder/of/yours:{DATA} shows them that"
         draft = replace(draft, volumes=(volume(draft.name, DATA),), cwd=draft.cwd or DATA, why=draft.why | {"volumes": about})
-    return replace(draft, why=draft.why | {"paths": path}) if is_anywhere or draft.cwd == DATA else draft
+    return replace(draft, why=draft.why | {"paths": path})
 
 
 def _why_unproved(lacking: list[str], host: str, opened: Seen | None, best: Seen) -> str:

@@ -86,17 +86,14 @@ def saves(tools: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
 
 
 def makes(tools: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether a tool that takes a path changes or saves what is there, as their names say."""
-    tools = list(tools)
-    named = ((tool, f"{_snake(name)}_{_snake(str(tool.get('name')))}") for tool, name, _ in _arguments(tools))
-    return bool(paths(tool for tool, words in named if CHANGES.search(words) or SAVES.search(words))) or writes(tools)
-
-
-def writes(tools: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether a tool takes a path and, beside it, what is to stand there."""
-    schemas = [tool.get("inputSchema") for tool in tools]
-    every = [[_snake(name) for name in one.get("properties") or {}] for one in schemas if isinstance(one, dict)]
-    return any(any(PATH.search(name) or SURELY_HERE.search(name) for name in names) and any(map(CONTENT.search, names)) for names in every)
+    """Whether a tool that takes a path changes or saves what is there, as their names say, or takes beside it what is to stand there."""
+    named = [(tool, name, f"{_snake(name)}_{_snake(str(tool.get('name')))}") for tool, name, _ in _paths(tools, False)]
+    return any(
+        CHANGES.search(words)
+        or SAVES.search(words)
+        or any(CONTENT.search(_snake(one)) for one in tool["inputSchema"].get("properties", {}))
+        for tool, name, words in named
+    )
 
 
 def _arguments(tools: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], str, Mapping[str, Any]]]:

@@ -40,7 +40,6 @@ TELEMETRY = re.compile(
 NEWER = re.compile(r"^(?:registry|pypi|api\.github)\.")  # where packages and their releases are
 A_LOGIN = re.compile(r"(?:accounts?|auth\d?|id|login|oauth\d?|sso|sts)[.-]")  # a host where one logs in
 INSTALLS = re.compile(r"(^|_)(pip_install|install(_python)?_(packages?|modules?|dependenc(y|ies)|requirements))(_|$)", re.IGNORECASE)
-UNSAID = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}  # the schema's defaults
 FEW = 4  # names in a line
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
@@ -137,12 +136,8 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), browses: boo
         return Egress(True, "it has a key or an address of somebody: false if that is inside the fleet", hosts)
     if is_client and (unproved > 0 or wants_somebody(seen) or wants_login(seen)):
         return Egress(True, "its code is a client of somebody's: false if it does without", hosts)
-    if any(map(_says_it_reaches_beyond, report["tools"])) and not any(map(_works, report["calls"])):
-        return Egress(True, "its tools say that they reach beyond (openWorldHint)", hosts)
-    if wants_somebody(seen):
-        return Egress(True, "its calls want an account or a key, so it talks to somebody")
-    if wants_login(seen):
-        return Egress(True, "some of its calls want an account or a key, so it talks to somebody", hosts)
+    if wants_somebody(seen) or wants_login(seen):
+        return Egress(True, "its calls want an account or a key, so it talks to somebody", hosts)
     uncalled = len(report["tools"]) - len(report["calls"])
     keys = ", ".join(list(optional)[:FEW]) + " …" * (len(optional) > FEW)
     if keys and (uncalled > 0 or not any(map(_works, report["calls"]))):
@@ -165,12 +160,6 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), browses: boo
     doubt = "" if tells or tried or (report["calls"] and wants_files) else f"{failed}: true if they reach beyond the fleet's own network"
     called = f"{len(report['calls'])} of its {len(report['tools'])} tools were called, and none tried to reach anything"
     return Egress(False, f"{called if report['calls'] else 'none of its tools was called'}{doubt}{tried}", hosts)
-
-
-def _says_it_reaches_beyond(tool: dict[str, Any]) -> bool:
-    """By its openWorldHint, unless all hints are just those that the specification takes where nothing is said (mcp-go writes them)."""
-    hints = tool.get("annotations") or {}
-    return hints.get("openWorldHint") is True and not all(hints.get(name) is value for name, value in UNSAID.items())
 
 
 def reached(seen: Seen, since: float = 0.0, until: float = inf) -> list[str]:
@@ -408,14 +397,12 @@ def _proposed(call: Made) -> dict[str, Any]:
 # ---- paths -----------------------------------------------------------------------------
 
 
-def paths(seen: Seen) -> tuple[str, bool]:
-    """An argument of a tool that names a file or a folder of where it runs, with the tool: one that it was seen to look at, else one of which
-    nothing was seen and words say it surely; and whether that holds for any folder, or only for its working directory."""
+def paths(seen: Seen) -> str:
+    """An argument of a tool that names a file or a folder of where it runs, with the tool: one that it was seen to look at, else one of which words say
+    it surely; empty where it was seen not to look, or to refuse the place."""
     looked = seen.report["looked"]
-    if found := next((one for one in looked if one["where"]), None):
-        return found["argument"], found["where"] == "anywhere"
-    known = [one["argument"] for one in looked if one["answered"]]
-    return next((one for one in arguments.paths(seen.report["tools"], surely=True) if not known), ""), True
+    surely = [] if False in looked.values() else arguments.paths(seen.report["tools"], surely=True)
+    return next((one for one, has_looked in looked.items() if has_looked), next(iter(surely), ""))
 
 
 # ---- storage ---------------------------------------------------------------------------

@@ -115,13 +115,7 @@ ASKED = re.compile(
 )
 AN_API = re.compile(r"\bapis?\b")  # in a host
 OF_A_SERVICE = re.compile(
-    r"(?:base|api|endpoint|server|service|host|root|ur[il])s?\d*$|(?:base|api|endpoint|server|service)_?(?:ur[il]|host|root|base|domain)",
-    re.IGNORECASE,
-)
-OF_A_PAGE = re.compile(
-    r"doc|help|link|html|web|home|page|log_?in|redirect|callback|auth|scope|issuer|avatar|image|icon|licen[sc]e|refer|schema|namespace|repo|issue|support"
-    r"|dashboard|console|website|sign_?up|terms|policy|example|portal|view|public|share|profile|browse|download|install|origin",
-    re.IGNORECASE,
+    r"(?:base|api|endpoint|server|service|host|root)(?:_?(?:ur[il]|host|root|base|domain|address))?s?\d*$", re.IGNORECASE
 )
 NO_SERVICE = re.compile(
     r"(^|\.)(example\.(com|org|net)|dotenvx\.com|yargs\.js\.org|iana\.org|w3\.org|json-schema\.org|schema\.org|npmjs\.(com|org)|nodejs\.org|python\.org|github\.com|gitlab\.com|githubusercontent\.com|modelcontextprotocol\.io|mozilla\.org|ietf\.org|openxmlformats\.org|microsoft\.com|purl\.org|zod\.dev|pydantic\.dev|gofastmcp\.com|wikipedia\.org|stackoverflow\.com|opensource\.org|apache\.org|astral\.sh)$|(^|[.-])(example|dummy|evil|test|foo|my|your|acme|mysite)[.-]|^(registry|pypi|fonts|schemas?|docs?|www\.docs|developers?|help|support|console|blog)\."
@@ -283,7 +277,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         certain.update(SURELY_STARTS.findall(code) if path.suffix != ".py" and not A_TEST.search(str(path)) else ())
         if not is_counting and CLIENT.search(PYTHON_TEXT.sub("", code) if path.suffix == ".py" else code):
             hosts.update(dict.fromkeys(ADDRESS.findall(code)))
-            asked.update(dict.fromkeys(host for name, host in ASKED.findall(code) if not name or _is_of_a_service(name)))
+            asked.update(dict.fromkeys(host for name, host in ASKED.findall(code) if not name or OF_A_SERVICE.search(name)))
     constants -= found | perhaps
     options = {option: f"{first}{_as_variable(option)}" for first in sorted(made_of_options) for option in longs.values()} | options
     readme, programs = "\n".join(map(_text, _at_the_top(own, README))), _programs(package, root or SERVER)
@@ -350,11 +344,6 @@ def variables(package: str, root: Path | None = None) -> Variables:
         _installer(own),
         min(below, default=""),
     )
-
-
-def _is_of_a_service(name: str) -> bool:
-    """Whether a name is one of where a service is: BASE_URL, not DOCS_URL."""
-    return bool(OF_A_SERVICE.search(name)) and not OF_A_PAGE.search(name)
 
 
 def _reached(sources: list[Path]) -> list[Path]:

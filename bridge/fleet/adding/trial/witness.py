@@ -14,8 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NotRequired, TypedDict, cast
 
@@ -84,14 +83,6 @@ class Made(TypedDict):
     printed: str  # on its stderr meanwhile
 
 
-class Looked(TypedDict):
-    """What became of a path that a tool was given."""
-
-    argument: str  # and its tool: path of read
-    where: str  # it looked there: "anywhere", or only in its working directory
-    answered: bool  # the call worked, or the path was refused
-
-
 class Report(TypedDict):
     began: float
     started: float  # when it had listed its tools and settled; 0 if it never did
@@ -100,7 +91,7 @@ class Report(TypedDict):
     tools: list[dict[str, Any]]
     wrote: list[tuple[str, int]]  # before the first call
     calls: list[Made]
-    looked: list[Looked]
+    looked: dict[str, bool | None]  # arguments that are paths (path of read): whether it looked there; None: nothing was seen of that
     words: list[str]  # the last of its stderr; if that is empty, of all that it prints when nobody talks with it
     help: list[str]  # of one that did not start: how it says that it is used
     reads: list[str]  # variables that its own code names
@@ -131,8 +122,10 @@ class Report(TypedDict):
 
 
 def _nothing_yet(why_not: str = "") -> Report:
-    lists = dict.fromkeys(("tools", "wrote", "calls", "looked", "words", "help", "listens"), ())
-    heard = {"began": time.time(), "started": 0.0, "why_not": why_not, "server": {}} | {name: [*one] for name, one in lists.items()}
+    lists = dict.fromkeys(("tools", "wrote", "calls", "words", "help", "listens"), ())
+    heard = {"began": time.time(), "started": 0.0, "why_not": why_not, "server": {}, "looked": {}} | {
+        name: [*one] for name, one in lists.items()
+    }
     return cast(Report, heard | variables("")._asdict())
 
 
@@ -197,7 +190,8 @@ async def watch(wish: Wish) -> Report:
         for made, is_refused in zip(report["calls"], one_refusal([made["answer"] for made in report["calls"]]), strict=True):
             made["complaint"] = made["complaint"] or (made["answer"] if is_refused else "")
         if wish["calls"] is None and not any(one["complaint"] == ENDED for one in report["calls"]):
-            await _look(connection, report, Path(cwd))
+            with suppress(OSError):  # that may be read-only
+                await _look(connection, report, Path(cwd))
         return True
 
     with tempfile.TemporaryFile() as stderr:
@@ -318,37 +312,22 @@ async def _make(connection: Connection, made: Made, patience: float) -> None:
 
 
 async def _look(connection: Connection, report: Report, cwd: Path) -> None:
-    """Give tools a path until the server was seen to look there."""
-    for number, (argument, _) in enumerate(probes(report["tools"], "")):
-        if number == MOST_PLACES or time.time() - report["started"] > WHOLE:
+    """Give tools a path below its working directory until the server was seen to look there. A link keeps when it was followed last (its atime)."""
+    link, folder = cwd / "yours", cwd / "there"
+    for argument, one in list(probes(report["tools"], str(link)))[:MOST_PLACES]:
+        if True in report["looked"].values() or time.time() - report["started"] > WHOLE:
             return
-        report["looked"].append(one := Looked(argument=argument, where="", answered=False))
-        for where, folder in (("anywhere", HOME.parent), ("its working directory", cwd)):
-            with suppress(OSError), _a_link(folder / "yours") as link:  # that working directory may be read-only
-                made = _not_answered(dict(probes(report["tools"], str(link)))[argument])
-                await _make(connection, made, AFTER_A_SILENCE)
-                has_looked = link.lstat().st_atime_ns != 0
-                is_refused = bool(REFUSES.search(f"{made['complaint']} {made['answer'][:SHORT]}".replace(str(link), "").replace("_", " ")))
-                one["answered"] |= is_refused or not made["complaint"]
-                if has_looked and not is_refused:
-                    one["where"] = where
-                    return
-                if not is_refused:
-                    break
-
-
-@contextmanager
-def _a_link(link: Path) -> Iterator[Path]:
-    """To a folder; it keeps when it was followed last (its atime)."""
-    folder = link.with_name("there")
-    folder.mkdir()
-    try:
+        made = _not_answered(one)
+        folder.mkdir()
         link.symlink_to(folder.name)
         os.utime(link, ns=(0, time.time_ns()), follow_symlinks=False)
-        yield link
-    finally:
-        link.unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        await _make(connection, made, AFTER_A_SILENCE)
+        has_looked = link.lstat().st_atime_ns != 0
+        link.unlink()
+        shutil.rmtree(folder)
+        said = f"{made['complaint']} {made['answer'][:SHORT]}".replace(str(link), "").replace("_", " ")
+        is_refused = bool(REFUSES.search(said))
+        report["looked"][argument] = has_looked and not is_refused if has_looked or is_refused or not made["complaint"] else None
 
 
 def _own(place: str, instead: Path) -> str:
