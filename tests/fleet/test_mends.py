@@ -459,6 +459,16 @@ def test_a_name_that_only_its_readme_has_gives_way_to_the_one_that_its_code_asks
     assert publishers.with_published(Draft("it", secrets=("SITE_API_KEY",)), again).secrets == ("SITE_API_KEY",)
 
 
+def test_one_that_says_nothing_gets_the_option_by_which_its_code_serves(tmp_path, monkeypatch):
+    (tmp_path / "it.py").write_text("if '--mcp' in sys.argv:\n    serve()")
+    monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py"])
+    flag = package_files.variables("it").flag
+    silent, ended = {"why_not": "no answer within 40 s", "started": 0.0}, {"words": ["Error: x"], "started": 0.0}
+
+    assert mends.with_options(Draft("it", command=("it",)), seen(flag=flag, **silent)).command == ("it", "--mcp")
+    assert mends.with_options(Draft("it", command=("it",)), seen(flag=flag, **ended)).command == ("it",)
+
+
 def test_an_entry_point_that_is_a_coroutine_is_run():
     ended = seen(words=["<coroutine object main at 0x7f>", "sys:1: RuntimeWarning: coroutine 'main' was never awaited"], started=0.0)
 

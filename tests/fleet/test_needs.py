@@ -253,6 +253,11 @@ def test_a_refusal_in_a_box_is_what_it_ended_with():
     assert needs.last_words(seen(words=boxed, help=boxed, started=0.0)) == "No such option: --stdio"
 
 
+@pytest.mark.parametrize("time", ["2026-11-27 20:51:34.907 | ", "2026-11-27T20:51:34,907Z ", "[2026-11-27 20:51:34] "])
+def test_the_time_of_a_log_is_no_part_of_what_is_told(time):
+    assert needs.last_words(seen(words=[f"{time}CRITICAL | it - Invalid key"], started=0.0)) == "CRITICAL | it - Invalid key"
+
+
 def test_what_one_that_lives_says_is_not_told_as_its_end_nor_is_the_code_that_a_stack_shows():
     words = [
         "Exception while exporting Span batch.",

@@ -59,6 +59,7 @@ def seen(
     about="",
     commands=(),
     installer="",
+    flag="",
     below="",
     listens=(),
     looked=(),
@@ -97,6 +98,7 @@ def seen(
         "about": about,
         "commands": list(commands),
         "installer": installer,
+        "flag": flag,
         "below": below,
         "listens": list(listens),
     }

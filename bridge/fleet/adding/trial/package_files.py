@@ -166,6 +166,7 @@ PERHAPS_READ = re.compile(
 # A variable that has a name of the operator's in it: `SITE_${name}_HOST`, f"SITE_{name}_HOST", /^SITE_(.+)_HOST$/.
 WITH_A_NAME = re.compile(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)(?:\$?\{[^{}\n]{1,80}\}|\([^()\n]{1,40}\))(_[A-Z0-9_]*[A-Z0-9])\b")
 TAKEN_APART = re.compile(r"\{([^{}]{0,2000})\}\s*=\s*process\.env\b")
+A_FLAG = re.compile(r"""["'](--(?:mcp|mcp-server|stdio))["']""")  # by which its program is the server
 # A package that is called like the protocol (mcp, fastmcp, @modelcontextprotocol/sdk), and how code speaks it without one.
 OF_MCP = re.compile(r"/(?:node_modules|site-packages)/(?:@[^/]+/)?[^/]*(?:mcp|modelcontextprotocol)", re.IGNORECASE)
 SPEAKS_MCP = re.compile(r"\bjsonrpc\b|\btools/list\b")
@@ -207,6 +208,7 @@ class Variables(NamedTuple):
     commands: list[str]
     installer: str
     below: str
+    flag: str
 
 
 def variables(package: str, root: Path | None = None) -> Variables:
@@ -225,6 +227,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
     certain: set[str] = set()
     kept: set[str] = set()
     below: set[str] = set()
+    flags: set[str] = set()
     hosts: dict[str, None] = {}
     asked: dict[str, None] = {}
     options: dict[str, str] = {}
@@ -272,6 +275,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
             drives.add("chromium-driver")
         elif LAUNCHER.search(code) and LAUNCHES.search(code):
             drives.add("chromium-headless-shell")
+        flags.update(A_FLAG.findall(code))
         renamed.update(RENAMED.findall(code))
         started.update(name for pair in STARTS.findall(code) for name in pair if name and not A_TEST.search(str(path)))
         certain.update(SURELY_STARTS.findall(code) if path.suffix != ".py" and not A_TEST.search(str(path)) else ())
@@ -343,6 +347,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         readmes.commands(readme, [package, *programs]),
         _installer(own),
         min(below, default=""),
+        min(flags, default=""),
     )
 
 
