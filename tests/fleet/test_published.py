@@ -1209,3 +1209,11 @@ def test_what_a_readme_only_speaks_of_below_http_is_no_variable_of_this():
     readme = "## HTTP Transport Security\n\nSet `API_KEY`, and `IT_URL`.\n\n## Settings\n\nSet `IT_URL`."
 
     assert published.only_elsewhere(readme) == {"API_KEY"}
+
+
+def test_a_variable_that_is_there_is_not_taken_again_by_another_spelling():
+    report = witness._nothing_yet()
+    report.update(published=published.variables(shown({"site_token": "abc"}), "@me/site-mcp"))
+    draft = Draft("it", {"npm": "@me/site-mcp@1.0"}, ("it",), secrets=("SITE_TOKEN",))
+
+    assert with_published(draft, Seen(report)) == draft

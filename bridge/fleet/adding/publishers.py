@@ -28,7 +28,7 @@ from bridge.fleet.adding.mends import (
 from bridge.fleet.adding.sdks import SDKS
 from bridge.fleet.adding.secrecy import reveals
 from bridge.fleet.adding.trial.container import Seen
-from bridge.fleet.adding.trial.needs import all_of
+from bridge.fleet.adding.trial.needs import ADDRESS, all_of
 from bridge.fleet.adding.trial.package_files import ON_ITSELF
 from bridge.fleet.adding.trial.published import Variable
 from bridge.fleet.parts import VARIABLE
@@ -92,7 +92,7 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     every = [
         one
         for one in seen.report["published"]
-        if one["name"] not in there
+        if one["name"].upper() not in map(str.upper, there)
         and VARIABLE.fullmatch(one["name"])
         and (one["needed"] is not False or one["said"] or one["shown"] or one["one_of"])  # of which not only its code knows
         and (
@@ -197,7 +197,7 @@ def _with_ways(every: list[Variable], draft: Draft) -> Draft:
     """With demanded keys, and what goes with them, optional where other configurations have others in their place: an operator has one of these."""
     there = {*draft.secrets, *draft.env} - {*draft.optional}
     keys = {name for name in draft.secrets if holds_secret(name) or name in draft.as_files}
-    maybe = [name for name in draft.optional if name in keys or BESIDE_A_KEY.search(name)]
+    maybe = [name for name in draft.optional if name in keys or (BESIDE_A_KEY.search(name) and not ADDRESS.search(name))]
     found = {one["name"]: [[name for name in way if name in maybe] for way in one["instead"]] for one in every if one["name"] in there}
     found = {name: others for name, ways in found.items() if (others := [way for way in ways if keys & {*way}])}
     if not keys & {*found}:
@@ -281,7 +281,7 @@ def _may_be_set(one: Variable, seen: Seen, firsts: Collection[str], all_names: C
         return (
             (is_of_it or one["first"])
             and bool(BESIDE_A_KEY.search(f"_{name}"))
-            and (one["first"] or not OF_AN_API_HOST.match(one["default"]))
+            and (one["shown"] or not OF_AN_API_HOST.match(one["default"]))
         )
     if is_beside or (one["first"] and one["value"] and _is_for_operators(one["value"])):
         return True
