@@ -184,7 +184,8 @@ def test_of_two_ways_in_that_its_own_words_name_the_first_is_demanded_and_the_ot
 
 
 def test_the_key_to_its_own_door_is_needless_where_all_ends_alike_without():
-    names, cut_off = ["MCP_BEARER_TOKEN", KEY], seen(CUT_OFF, reached=BEYOND)
+    names = ["MCP_BEARER_TOKEN", KEY]
+    cut_off = seen(CUT_OFF, reached=BEYOND, published=[variable(names[0], shown=False) | {"needed": None}])
     draft = Draft("it", command=("it", "--stdio"), secrets=tuple(names))
 
     better, _ = tries.with_only_what_it_needs(tries.Tries(Table(cut_off, cut_off), {}, add._checked), draft, cut_off)

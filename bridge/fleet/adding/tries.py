@@ -281,7 +281,8 @@ def with_only_what_it_needs(tries: Tries, draft: Draft, seen: Seen) -> tuple[Dra
     needless = doubts.needless(names, seen, bare, {name: stand_ins.host(name) for name in names}, of_its_door)
     if not needless:
         return (draft, tries.of(draft)) if other_way else (draft, seen)
-    told = [one["name"] for one in seen.report["published"] if one["name"] in needless and one["name"] not in seen.report["misspelt"]]
+    dropped = {*seen.report["misspelt"], *of_its_door}
+    told = [one["name"] for one in seen.report["published"] if one["name"] in needless and one["name"] not in dropped]
     better = without(draft, needless)
     if unread := [name for name in needless if name in seen.report["misspelt"]]:
         about = f"its README sets {notes.named(unread)}, which its code does not read, and it does the same without"
