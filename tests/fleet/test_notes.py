@@ -387,7 +387,7 @@ def test_who_waits_for_the_operators_own_address_does_not_serve_http():
 
 
 def test_a_program_whose_commands_serve_nothing_is_told_as_one():
-    help = ["Usage: it [OPTIONS] COMMAND", "Commands:", "  check    Checks the app", "  version  Prints the version"]
+    help = ["Usage: it [OPTIONS] COMMAND", "Commands:", "  check    Checks whether MCP is used", "  version  Prints the version"]
     ended = seen(words=["Not running in a site"], help=help, started=0.0, commands=["it check --app x"])
     serves = seen(words=["No site"], help=[*help, "  run  Starts the MCP server"], started=0.0, commands=["it run --app x"])
 

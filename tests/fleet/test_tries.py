@@ -590,7 +590,9 @@ def test_who_has_no_call_that_works_without_a_program_of_another_system_is_refus
 
     with pytest.raises(UsageError, match="does not run on Linux, as containers do .*osascript"):
         prove._decided(tried, draft, seen(made("list_notes", absent), made("find_notes", absent)), "")
-    assert prove._decided(tried, draft, seen(made("list_notes", absent), made("tips")), "").tools == 2
+    for others in (made("tips"), made("search", "no key")):
+        assert prove._decided(tried, draft, seen(made("list_notes", absent), others), "").tools == 2
+    assert prove._decided(tried, draft, seen(made("post", "Unsupported platform: test")), "").tools == 1
 
 
 def test_arguments_of_its_readme_with_values_of_the_operator_stay_where_it_refuses_those():

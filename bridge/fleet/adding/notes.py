@@ -22,12 +22,14 @@ SHORT = 8  # names in one line
 OF_A_CLIENT = re.compile(r"CLIENT|CREDENTIALS|OAUTH")  # of OAuth: with which a login begins
 LONGEST = 400  # characters of a line: the way out stands at its end
 RUNS_THERE = "let it run there, behind `mcp-bridge serve`, and add it by --url"
-# In the words of one that runs on another system than a container's: that it does, a program or a module of that which is not there.
+# What is of another system than a container's and not there, and the words of who runs only on one.
 OF_ANOTHER_SYSTEM = re.compile(
     r"\bspawn (?:osascript|powershell(?:\.exe)?) ENOENT\b|No such file or directory: '(?:osascript|powershell)'|\bosascript: (?:command )?not found"
-    r"|No module named '(?:winreg|win32\w+|pythoncom|pywintypes|objc|AppKit|Foundation|EventKit|Quartz|ScriptingBridge)'|has no attribute 'windll'|"
-    r"\b(?:platform|linux|operating system)\b.{0,40}\b(?:not supported|unsupported)\b|\bunsupported (?:platform|operating system|os)\b"
-    r"|\bonly (?:supported|supports|runs|works|available)\b.{0,20}\b(?:windows|macos|darwin)\b",
+    r"|No module named '(?:winreg|win32\w+|pythoncom|pywintypes|objc|AppKit|Foundation|EventKit|Quartz|ScriptingBridge)'|has no attribute 'windll'"
+    r"|(?i:\bonly (?:supported|supports|runs|works|available)\b.{0,20}\b(?:windows|macos|darwin)\b)"
+)
+REFUSES_LINUX = re.compile(
+    r"\b(?:platform|linux|operating system)\b.{0,40}\b(?:not supported|unsupported)\b|\bunsupported (?:platform|operating system|os)\b",
     re.IGNORECASE,
 )
 # A tool that takes the key, or by which one logs in.
@@ -123,10 +125,12 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
 
 
 def another_system(seen: Seen) -> str:
-    """What it says by which it runs on another system than a container's: in the end, or in its calls where none works; empty if nothing."""
-    calls = seen.report["calls"] if needs.all_failed(seen) else []
-    said = [call["complaint"] for call in calls] if seen.report["started"] else [needs.last_words(seen)]
-    return next((one for one in said if OF_ANOTHER_SYSTEM.search(one)), "")
+    """What it says by which it runs on another system than a container's: in the end, or in most of its calls where none works; empty if nothing."""
+    if not seen.report["started"]:
+        words = needs.last_words(seen)
+        return words if OF_ANOTHER_SYSTEM.search(words) or REFUSES_LINUX.search(words) else ""
+    said = [call["complaint"] for call in seen.report["calls"] if OF_ANOTHER_SYSTEM.search(call["complaint"])]
+    return said[0] if needs.all_failed(seen) and 2 * len(said) > len(seen.report["calls"]) else ""
 
 
 def _platform(seen: Seen) -> str:

@@ -23,7 +23,7 @@ A_HELP = re.compile(r"\W*(?:usage|options|flags|(?:[\w ]+ )?commands)\b\W*(?::|$
 SAYS_SERVER = re.compile(r"\bstdio\b|\bMCP\b|model context protocol", re.IGNORECASE)
 NO_SERVER = re.compile(
     r"install|config|setup|init|list|add|remove|login|auth|help|version|http|sse|test|update|stop|status|client"
-    r"|publish|deploy|delete|create|search|find|inspect|manage|connect|call|get|debug|build|validate|export|import|generate|push|upload",
+    r"|publish|deploy|delete|create|search|find|inspect|manage|connect|call|get|debug|build|validate|check|doctor|export|import|generate|push|upload",
     re.IGNORECASE,
 )
 USAGE = re.compile(r"\b(?:usage|example|run)\b[^:\n]{0,20}:\s*(?:\$ )?(?:npx (?:-y )?|uvx |uv run )?(\S+)((?:[ \t]+\S+)*)", re.IGNORECASE)
