@@ -528,7 +528,9 @@ def test_calls_that_failed_of_the_path_that_they_were_given_leave_no_doubt_of_a_
     it = seen(made("read", "open /tmp/file.xlsx: no such file or directory"), made("list", "read /tmp: is a directory"))
 
     assert findings.egress(it, False).why == "2 of its 2 tools were called, and none tried to reach anything"
-    assert not findings.A_GUESSED_PATH.search("cannot open /tmp/home/.it/state.json")
+    refused = made("run", "Command not allowed: test", arguments={"command": "test"})
+    assert not findings.complains_of_a_guess(made("read", "cannot open /tmp/home/.it/state.json"))
+    assert not findings.complains_of_a_guess(refused) and findings.complains_of_a_guess(refused | {"said": False})
 
 
 def test_links_are_no_reason_for_a_network_and_a_key_or_an_unproved_client_is_one():
@@ -552,8 +554,9 @@ def test_who_only_asks_what_is_newer_before_each_call_needs_no_network_for_that(
         made("find", "Set SITE_ID", began=20.0, ended=21.0),
         reached=[(10.5, "pypi.site.example"), (20.5, "pypi.site.example")],
     )
+    asks = seen(made("check_for_updates"), made("run", began=20.0), reached=[(10.5, "pypi.site.example")])
     pip = seen(made("install_package", "Max retries exceeded: pypi.site.example"), made("run", began=20.0), reached=[(10.5, "pypi.site.example")])
 
     assert findings.reached(newer) == [] and not findings.egress(newer, False).why.startswith("its tool")
-    assert not findings.egress(pip, False).allowed
+    assert not findings.egress(pip, False).allowed and not findings.egress(asks, False).allowed
     assert findings.reached(seen(made("search", "Max retries exceeded"), reached=[(10.5, "pypi.site.example")])) == ["pypi.site.example"]

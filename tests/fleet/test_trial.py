@@ -366,6 +366,7 @@ def test_who_listens_is_seen():
         (lambda path: os.path.exists(path), "no such file", True),
         (lambda path: path.upper(), "", False),  # of somebody else
         (lambda path: path.upper(), "a key is required", None),
+        (lambda path: path.upper(), "command not allowed: test", None),
         (lambda path: os.path.realpath(path), "PATH_OUTSIDE_EXPORTS", False),
     ],
 )

@@ -198,10 +198,10 @@ def _why_unproved(lacking: list[str], host: str, opened: Seen | None, best: Seen
         return "it lists no tools"
     if findings.is_cut_off(opened) and host and not dependencies.not_in_a_package(best):
         return f"{host} cannot be reached from here"
-    failures = [call["complaint"] for call in (opened or best).report["calls"] if call["complaint"]]
-    failure = next((one for one in failures if not findings.A_GUESSED_PATH.search(one)), "")
-    if failures and not failure:
-        return "they want files of yours"
+    failed = [call for call in (opened or best).report["calls"] if call["complaint"]]
+    failure = next((call["complaint"] for call in failed if not findings.complains_of_a_guess(call)), "")
+    if failed and not failure:
+        return "their arguments were guesses: they want what is yours"
     return comment(re.sub(r":\s*\n\s*", ": ", failure, count=1).partition("\n")[0]) or (
         "what answered may change something, or was asked with a guess" if best.report["calls"] else "it was not called"
     )

@@ -19,16 +19,15 @@ SURELY_HERE = re.compile(
 SAID_TO_BE_HERE = re.compile(
     r"\b(local|absolute)\b[\w -]{0,30}\b(path|file|folder|directory|image)\b|\bon (disk|this machine)\b", re.IGNORECASE
 )
-# The same, and then it is not.
+# The same, and then it is not; and in the words of who confines paths to some folder of his own.
 ELSEWHERE = re.compile(
-    r"\bnot (?:an?|the) (?:absolute|local)\b|\brelative to\b|\bremote\b|\b(?:on|of|in) (?:the|an?|your|its) (?:[\w-]+ )?(?:server|host|agent|device|target|repositor\w+|bucket)\b",
-    re.IGNORECASE,
+    r"\bnot an? (?:absolute|local)|\brelative to\b|\bremote\b|\b(?:host|agent|device|repository|bucket)\b", re.IGNORECASE
 )
-# Of a path, by who confines them to some folder of his own.
 REFUSES = re.compile(
-    r"\boutside\b|\b(?:not|only) (?:allowed|permitted|within|under|inside|below)\b|\b(?:allowed|permitted) (?:\w+ )?(?:director|folder|path|root)|\bmust (?:be|stay|lie|live|reside) (?:with)?in|\bmust be (?:under|below|relative)|\btravers|\bescap\w+|\b(?:access|permission) denied|\bforbidden\b|\brestricted\b",
+    r"\boutside\b|\b(?:not|only) (?:allowed|permitted)|\ballowed (?:director|folder|path|root)|\bmust be (?:with)?in|\btravers|\bescap|\bdenied\b",
     re.IGNORECASE,
 )
+OF_A_PLACE = re.compile(r"\b(?:path|director|folder|file|location)", re.IGNORECASE)
 SAVES = re.compile(r"(^|_)(saved?|downloads?|exports?|outputs?|dest|destination|generate|write|backup)(_|$)")
 SAID_TO_SAVE = re.compile(
     r"\b(?:saves?|writes?|stores?|persists?|stored|saved)\b[^.\n]{0,40}\s(?:to|in|into)\s(?:the |a )?[`'\"]?(\.env|(?:\./|~/)[\w./-]*\w)",

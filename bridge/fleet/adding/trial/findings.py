@@ -13,7 +13,17 @@ from typing import Any
 
 from bridge.fleet.adding.trial import arguments
 from bridge.fleet.adding.trial.arguments import PATH, saves
-from bridge.fleet.adding.trial.calls import A_FOLDER, CHANGES, NO_KEY, NO_NETWORK, TELLS_TOO_MUCH, Call, names_in, with_underscores
+from bridge.fleet.adding.trial.calls import (
+    A_FOLDER,
+    ANYTHING,
+    CHANGES,
+    NO_KEY,
+    NO_NETWORK,
+    TELLS_TOO_MUCH,
+    Call,
+    names_in,
+    with_underscores,
+)
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.dependencies import programs, wants_a_browser, wants_an_engine
 from bridge.fleet.adding.trial.needs import ONLY_LIVES, wants_login, wants_somebody
@@ -40,6 +50,7 @@ TELEMETRY = re.compile(
 NEWER = re.compile(r"^(?:registry|pypi|api\.github)\.")  # where packages and their releases are
 A_LOGIN = re.compile(r"(?:accounts?|auth\d?|id|login|oauth\d?|sso|sts)[.-]")  # a host where one logs in
 INSTALLS = re.compile(r"(^|_)(pip_install|install(_python)?_(packages?|modules?|dependenc(y|ies)|requirements))(_|$)", re.IGNORECASE)
+UPDATES = re.compile(r"(^|_)updates?$", re.IGNORECASE)
 FEW = 4  # names in a line
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
@@ -128,16 +139,16 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), browses: boo
         return Egress(True, "it wants a Docker engine, which is elsewhere: false if that is inside the fleet", hosts)
     if addresses:
         return Egress(True, f"it asks what {', '.join(addresses)} says: false if that is inside the fleet", hosts)
-    is_client = any(map(_host, report["speaks_to"]))
-    unproved = len(report["tools"]) - sum(_works(call) and call["said"] for call in report["calls"])
-    if asks and (talks or unproved > 0 or wants_somebody(seen) or wants_login(seen)):
+    is_client, somebody = any(map(_host, report["speaks_to"])), wants_somebody(seen) or wants_login(seen)
+    is_unproved = len(report["tools"]) > sum(_works(call) and call["said"] for call in report["calls"])
+    if asks and (talks or is_unproved or somebody):
         return Egress(True, f"its code asks {asks}", hosts)
     if talks:
         return Egress(True, "it has a key or an address of somebody: false if that is inside the fleet", hosts)
-    if is_client and (unproved > 0 or wants_somebody(seen) or wants_login(seen)):
-        return Egress(True, "its code is a client of somebody's: false if it does without", hosts)
-    if wants_somebody(seen) or wants_login(seen):
+    if somebody:
         return Egress(True, "its calls want an account or a key, so it talks to somebody", hosts)
+    if is_client and is_unproved:
+        return Egress(True, "its code is a client of somebody's: false if it does without", hosts)
     uncalled = len(report["tools"]) - len(report["calls"])
     keys = ", ".join(list(optional)[:FEW]) + " …" * (len(optional) > FEW)
     if keys and (uncalled > 0 or not any(map(_works, report["calls"]))):
@@ -150,16 +161,22 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), browses: boo
     if not report["started"]:
         may_ask = f"its code asks {asks}" if asks else "its code is a client of somebody's" if is_client else ""
         return Egress(is_client, f"it did not start, {may_ask or 'and did not try to reach anything'}")
-    tried = (
-        f"; at its start it tries {hosts[0]}, and works without" if hosts else f"; true if {keys} is for somebody beyond" if keys else ""
-    )
-    without = f" without {', '.join(absent[:3])}" if (absent := programs(seen)) else ""
+    absent = programs(seen)
+    tells = any(_works(call) and not (absent and _says_nothing(call)) for call in report["calls"])
+    without = f" without {', '.join(absent[:3])}" if absent else ""
     failed = f", but all failed{without}" if report["calls"] else ""
-    wants_files = all(A_GUESSED_PATH.search(call["complaint"]) for call in report["calls"]) and not absent
-    tells = any(_works(call) and not (without and _says_nothing(call)) for call in report["calls"])
-    doubt = "" if tells or tried or (report["calls"] and wants_files) else f"{failed}: true if they reach beyond the fleet's own network"
+    is_guessed = bool(failed) and not absent and all(map(complains_of_a_guess, report["calls"]))
+    doubt = "" if tells or is_guessed else f"{failed}: true if they reach beyond the fleet's own network"
+    doubt = f"; true if {keys} is for somebody beyond" if keys else doubt
     called = f"{len(report['calls'])} of its {len(report['tools'])} tools were called, and none tried to reach anything"
-    return Egress(False, f"{called if report['calls'] else 'none of its tools was called'}{doubt}{tried}", hosts)
+    tried = f"; at its start it tries {hosts[0]}, and works without" if hosts else doubt
+    return Egress(False, f"{called if report['calls'] else 'none of its tools was called'}{tried}", hosts)
+
+
+def complains_of_a_guess(call: Made) -> bool:
+    """Whether it names the path or the word that it was given, for want of a better."""
+    guesses = re.escape(ANYTHING) if not call["said"] and ANYTHING in call["arguments"].values() else NOTHING.pattern
+    return bool(A_GUESSED_PATH.search(call["complaint"]) or re.search(rf"\b{guesses}\b", call["complaint"]))
 
 
 def reached(seen: Seen, since: float = 0.0, until: float = inf) -> list[str]:
@@ -171,7 +188,7 @@ def _asks_what_is_newer(seen: Seen, host: str) -> bool:
     """Whether it is asked for releases by one that started without, and by no call alone that failed of it or is to install something."""
     if not (seen.report["started"] and NEWER.search(host)):
         return False
-    calls = [call for call in seen.report["calls"] if not INSTALLS.search(call["tool"])]  # nothing is installed
+    calls = [call for call in seen.report["calls"] if not (INSTALLS.search(call["tool"]) or UPDATES.search(call["tool"]))]
     asked_by = [(call, hosts) for call in calls if host in (hosts := _between(seen, call["began"], call["ended"]))]
     return all(len(hosts) > 1 or (call["complaint"] and not NO_NETWORK.search(call["complaint"])) for call, hosts in asked_by)
 
@@ -188,8 +205,12 @@ def asked(seen: Seen, call: Made) -> list[str]:
 def _needed(seen: Seen, call: Made) -> list[str]:
     """Whom a call tried to reach. Telemetry counts where the call failed, and nobody else was tried: then it is what the server is for."""
     return asked(seen, call) or (
-        [host for reach in seen.reached if call["began"] <= reach.at <= call["ended"] and (host := _host(reach.what, True))]
-        if NO_NETWORK.search(call["complaint"]) and not INSTALLS.search(call["tool"])
+        [
+            host
+            for reach in seen.reached
+            if call["began"] <= reach.at <= call["ended"] and (host := _host(reach.what, True)) and not _asks_what_is_newer(seen, host)
+        ]
+        if NO_NETWORK.search(call["complaint"])
         else []
     )
 

@@ -22,7 +22,7 @@ import anyio
 from pydantic import ValidationError
 
 from bridge.child.environment import compose
-from bridge.fleet.adding.trial.arguments import REFUSES, probes
+from bridge.fleet.adding.trial.arguments import OF_A_PLACE, REFUSES, probes
 from bridge.fleet.adding.trial.calls import Call, chosen, complaint, one_refusal, planned
 from bridge.fleet.adding.trial.package_files import MANY, SERVER, variables
 from bridge.fleet.adding.trial.published import Variable
@@ -326,8 +326,8 @@ async def _look(connection: Connection, report: Report, cwd: Path) -> None:
         has_looked = link.lstat().st_atime_ns != 0
         link.unlink()
         shutil.rmtree(folder)
-        said = f"{made['complaint']} {made['answer'][:SHORT]}".replace(str(link), "").replace("_", " ")
-        is_refused = bool(REFUSES.search(said))
+        said = f"{made['complaint']} {made['answer'][:SHORT]}".replace(str(link), "path").replace("_", " ")
+        is_refused = bool(REFUSES.search(said) and OF_A_PLACE.search(said))
         report["looked"][argument] = has_looked and not is_refused if has_looked or is_refused or not made["complaint"] else None
 
 
