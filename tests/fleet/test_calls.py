@@ -207,6 +207,7 @@ def test_what_several_tools_answer_in_the_same_words_of_a_key_is_a_refusal():
 
     assert one_refusal(answers) == [True] * 4 + [False] * 2
     assert one_refusal(["nothing new"] * 4) == [False] * 4
+    assert one_refusal(["[SETUP] SITE_PLACE is unset"] * 3) == one_refusal(["503 failed to connect to it"] * 3) == [True] * 3
 
 
 @pytest.mark.parametrize(

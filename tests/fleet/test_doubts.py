@@ -165,6 +165,13 @@ def test_an_optional_key_without_which_no_call_asks_anybody_is_demanded(known, t
     assert (better.why.get("instead"), table.seen) == (told, [])
 
 
+def test_who_says_that_nobody_answered_had_asked_unless_that_was_in_its_own_container():
+    here = [(AT_ITS_CALL, "127.0.0.1:8080")]
+
+    assert doubts.gets_further(seen(*SHUT), seen(made("look", "failed to connect"), made("find", "failed to connect")))
+    assert doubts.is_stuck(seen(*SHUT)) and doubts.is_stuck(seen(CUT_OFF, reached=here)) and not doubts.is_stuck(seen(CUT_OFF))
+
+
 def test_who_asks_somebody_without_a_key_or_mostly_works_is_not_tried_with_it():
     draft = Draft("it", command=("it",), secrets=(KEY,), optional=(KEY,))
 

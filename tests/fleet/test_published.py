@@ -829,6 +829,7 @@ def test_the_profile_of_an_sdk_that_is_not_installed_is_nobody_s():
 
 def test_an_sdk_beside_a_key_of_its_own_may_be_left_out():
     it = with_sdks(Draft("it", secrets=("IT_KEY",)), ["AWS_PROFILE"])
+    assert with_sdks(Draft("it", secrets=("IT_KEY",)), ["AWS_REGION"]) == Draft("it", secrets=("IT_KEY",))  # a region is no account
 
     assert set(it.secrets) - set(it.optional) == {"IT_KEY"}
 

@@ -99,9 +99,10 @@ def _with(sdk: Sdk, draft: Draft, shown: Collection[str]) -> Draft:
             tuple(one for one in known if one not in {*sdk.keys, *sdk.optional}) for known in (draft.secrets, draft.optional)
         )
         return replace(draft, secrets=secrets, optional=optional)
-    if own.isdisjoint({*named, *shown}):
-        return draft
     is_all = not any(map(holds_secret, named - own - set(draft.optional)))  # no other way in is shown
+    telling = own if is_all else own - sdk.settings.keys()  # beside another way in, a region says nothing of an account
+    if telling.isdisjoint({*named, *shown}):
+        return draft
     is_needed = any(name in named - set(draft.optional) for name in (*sdk.keys, *sdk.on_a_desk)) or (
         is_all and any(name in shown for name in sdk.on_a_desk)
     )

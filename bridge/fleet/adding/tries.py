@@ -315,5 +315,6 @@ def _may_be_needed(draft: Draft) -> list[str]:
     """Its optional keys, but for those of which any is enough, and whose they are."""
     rest = [name for name in draft.optional if name not in re.findall(r"\w+", draft.why.get("instead", "")) and not TRUSTS.search(name)]
     keys = [name for name in rest if holds_secret(name) or name in draft.as_files]
-    beside = [name for name in rest if name not in keys and WHOSE.search(name)] if keys else []
+    has_keys = any(map(holds_secret, draft.secrets))
+    beside = [name for name in rest if name not in keys and WHOSE.search(name)] if has_keys else []
     return (keys + beside)[:MANY]

@@ -34,7 +34,7 @@ NO_NETWORK = re.compile(
     re.IGNORECASE,
 )
 NO_KEY = re.compile(
-    r"(api[ _-]?key|token|credentials?|password|account|environment variables?|(?-i:[A-Z][A-Z0-9]*_[A-Z0-9_]+))\b.{0,60}\b(required|missing|must be set|need|not (been )?(set|found|configured|provided|defined)|invalid)|"
+    r"(api[ _-]?key|token|credentials?|password|account|environment variables?|(?-i:[A-Z][A-Z0-9]*_[A-Z0-9_]+))\b.{0,60}\b(required|missing|must be set|need|unset|not (been )?(set|found|configured|provided|defined)|invalid)|"
     r"(missing|set|provide|no|invalid|requires?) .{0,40}(api[ _-]?key|token\b|credential|environment variable)|not (authenticated|authorized|logged in|configured)|(need|have) to (register|sign in|sign up|log in)|unauthorized|(missing|no|required|invalid) .{0,40}\bconfiguration",
     re.IGNORECASE,
 )
@@ -299,9 +299,9 @@ def complaint(result: dict[str, Any] | None, error: str = "") -> str:
 
 
 def one_refusal(answers: list[str]) -> list[bool]:
-    """Which answers of several tools are the same words over and over, of a key that is missing."""
+    """Which answers of several tools are the same words over and over, of a key that is missing or of nobody who answers."""
     begins = Counter(answer[:BEGINNING] for answer in answers)
-    same = [begin for begin, number in begins.items() if number > 2 and NO_KEY.search(begin)]
+    same = [begin for begin, number in begins.items() if number > 2 and (NO_KEY.search(begin) or NO_NETWORK.search(begin))]
     return [any(begin in answer for begin in same) for answer in answers]
 
 

@@ -9,7 +9,9 @@ from collections.abc import Collection
 
 from bridge.fleet.adding.draft import holds_secret
 from bridge.fleet.adding.trial import findings, needs
+from bridge.fleet.adding.trial.calls import NO_NETWORK
 from bridge.fleet.adding.trial.container import Seen
+from bridge.fleet.adding.trial.witness import Made
 
 # A name that code has where nobody says one.
 A_STAND_IN = re.compile(r"(?:^|[.-])(?:your|my|example|domain|company|acme|localhost)(?:[.-]|$)", re.IGNORECASE)
@@ -59,7 +61,13 @@ def gets_further(bare: Seen, given: Seen) -> bool:
 
 
 def _stuck(seen: Seen) -> set[str]:
-    return {call["tool"] for call in needs.telling(seen) if call["complaint"] and not findings.asks_somebody(seen, call)}
+    return {call["tool"] for call in needs.telling(seen) if call["complaint"] and not _tried_somebody(seen, call)}
+
+
+def _tried_somebody(seen: Seen, call: Made) -> bool:
+    """In that call, or before it, as its complaint says; but for a service in its own container."""
+    is_here = findings.back_end(seen, call["began"], call["ended"])
+    return findings.asks_somebody(seen, call) or bool(NO_NETWORK.search(call["complaint"]) and not is_here)
 
 
 def _is_wanted(name: str, seen: Seen) -> bool:
