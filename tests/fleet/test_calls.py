@@ -226,4 +226,5 @@ def test_what_may_be_chosen_is_given_where_it_is_described_or_a_refusal_says_it(
 
     assert sample(described)[0] == {"what": choice or "test"}
     assert chosen({"what": "test", "more": 1}, words) == ({"what": choice, "more": 1} if choice else None)
+    assert chosen({"scan_type": "test", "target": "test"}, "Invalid target IP 'test'") == {"scan_type": "test", "target": "192.0.2.1"}
     assert sample({"required": ["url"], "properties": {"url": described["properties"]["what"]}})[0] != {"url": choice}

@@ -60,7 +60,7 @@ CHOICES = re.compile(
     r"|\b(?:must|should) be (?:one of|either)?[:\s]*[\[({]*[`'\"]([\w@][\w/.+-]*)[`'\"]",
     re.IGNORECASE,
 )
-ANYTHING = "test"
+ANYTHING, AN_ADDRESS_OF_NOBODY = "test", "192.0.2.1"  # RFC 5737
 A_FOLDER = "/tmp"
 AN_ENDING = re.compile(r"(?<![\w/.])\.[a-z]\w{1,4}\b")  # of a file: (.xlsx)
 AN_ADDRESS = re.compile(r"(ur[il]|link|website)s?$", re.IGNORECASE)
@@ -138,9 +138,12 @@ def sample(schema: Any, about: str = "") -> tuple[dict[str, Any], bool]:
 
 
 def chosen(arguments: dict[str, Any], complaint: str) -> dict[str, Any] | None:
-    """The same with what a refusal offers in the place of the one guess."""
-    guesses, found = [name for name, value in arguments.items() if value == ANYTHING], CHOICES.search(complaint)
-    return arguments | {guesses[0]: found[1] or found[2]} if found and len(guesses) == 1 else None
+    """The same with what a refusal offers or wants in the place of the guess that it names, or of the only one."""
+    guesses = [name for name, value in arguments.items() if value == ANYTHING]
+    named = [name for name in guesses if name.replace("_", " ").lower() in complaint.replace("_", " ").lower()] or guesses
+    found = CHOICES.search(complaint)
+    better = (found[1] or found[2]) if found else AN_ADDRESS_OF_NOBODY if re.search(r"\bIP\b", complaint) else ""
+    return arguments | {named[0]: better} if better not in ("", ANYTHING) and len(named) == 1 else None
 
 
 def names_in(arguments: Any) -> Iterator[str]:

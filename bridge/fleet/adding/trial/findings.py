@@ -218,7 +218,7 @@ def _needed(seen: Seen, call: Made) -> list[str]:
 def _given(seen: Seen, call: Made) -> set[str]:
     """The hosts of the addresses that a call was given, but for those that its code has; and those that it made of what it was given."""
     words = {one.lower() for one in call["arguments"].values() if isinstance(one, str)} if not call["said"] else set()
-    made = {host for host in asked(seen, call) if words & {*host.split(".")}}
+    made = {host for host in asked(seen, call) if words & {host, *host.split(".")}}
     return made | {*re.findall(r"https?://([\w.-]+)", json.dumps(call["arguments"]))} - {*seen.report["speaks_to"]}
 
 

@@ -184,7 +184,7 @@ async def watch(wish: Wish) -> Report:
                 is_silent = any(one["complaint"].startswith(NO_ANSWER) for one in report["calls"])
                 before = os.fstat(stderr.fileno()).st_size
                 await _make(connection, made, AFTER_A_SILENCE if is_silent else CALL)
-                if not made["said"] and (better := chosen(made["arguments"], made["complaint"])):
+                while not made["said"] and (better := chosen(made["arguments"], made["complaint"])):
                     made["arguments"] = better
                     await _make(connection, made, AFTER_A_SILENCE)
                 made["wrote"], made["printed"] = written.since(), os.pread(stderr.fileno(), 8192, before).decode(errors="replace")
