@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -357,6 +358,35 @@ def test_who_listens_is_seen():
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
         expected = {f"127.0.0.1:{one.getsockname()[1]}", f"[::1]:{other.getsockname()[1]}"}
         assert expected <= witness._listening() - before
+
+
+@pytest.mark.parametrize(
+    "ticks, is_busy, given_up",
+    [([5] * 9, False, True), ([5] * 9, True, False), (range(0, 900, 100), False, False), ([9, 3, 3, 3, 3, 3, 3, 3, 3], False, True)],
+)
+def test_who_does_nothing_and_waits_for_nobody_is_given_up(ticks, is_busy, given_up, monkeypatch):
+    monkeypatch.setattr(witness, "IDLES", 1.5)
+    counted, report = iter(ticks), witness._nothing_yet()
+    monkeypatch.setattr(witness, "_ticks", lambda: next(counted))
+    monkeypatch.setattr(witness, "_is_busy", lambda: is_busy)
+
+    async def wait():
+        with anyio.move_on_after(3.5), anyio.CancelScope() as patience:
+            await witness._give_up_if_it_idles(anyio.Event(), patience, report)
+        return patience.cancel_called
+
+    assert anyio.run(wait) is given_up
+    assert report["why_not"] == ("no answer within 2 s in which it did nothing" if given_up else "")
+
+
+def test_what_others_compute_and_whether_they_want_to_is_seen(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            before = witness._ticks()
+            time.sleep(0.5)
+            assert witness._ticks() > before and witness._is_busy()
+        finally:
+            busy.kill()
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ START, CALL, WHOLE = 40.0, 12.0, 60.0  # seconds: to start (there is nothing to 
 SLOWEST = 4.0  # so much longer may it all take where others work, too
 SETTLE = 1.0  # what it does by itself, it does soon after its start
 LISTENS = 5.0  # seconds to answer, after it said that it listens somewhere
+IDLES, IDLE_TICKS = 20.0, 20  # seconds in which it does nothing (proc(5): ticks of its processes), after which it will not answer either
 ALONE = 6.0  # seconds that it may take to print its help
 AFTER_A_SILENCE, NO_ANSWER, ENDED = 3.0, "no answer within", "the server ended"
 WORDS, HELP = 60, 300  # lines
@@ -197,14 +198,13 @@ async def watch(wish: Wish) -> Report:
 
     with tempfile.TemporaryFile() as stderr:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_give_up_if_it_listens, stderr, listens, answers, patience)
+            tasks.start_soon(_give_up_if_it_listens, stderr, listens, answers, patience, report)
+            tasks.start_soon(_give_up_if_it_idles, answers, patience, report)
             with patience:
                 visited = await visit(endpoint, plan, talk, stderr, heard)
                 if visited.failure and not report["started"]:
                     report["why_not"] = visited.failure.reason.partition("; it sees a small environment")[0]  # which the stanza says
             tasks.cancel_scope.cancel()
-        if patience.cancelled_caught:
-            report["why_not"] = f"no answer within {LISTENS * slowness():.0f} s of saying that it listens"
         end = stderr.seek(0, 2)
         stderr.seek(max(0, end - 65536))
         report["words"] = [line for line in stderr.read().decode(errors="replace").splitlines() if line.strip()][-WORDS:]
@@ -216,7 +216,9 @@ async def watch(wish: Wish) -> Report:
     return report
 
 
-async def _give_up_if_it_listens(stderr: IO[bytes], listens: list[str], answers: anyio.Event, patience: anyio.CancelScope) -> None:
+async def _give_up_if_it_listens(
+    stderr: IO[bytes], listens: list[str], answers: anyio.Event, patience: anyio.CancelScope, report: Report
+) -> None:
     """Whoever says that he waits for clients at some address, and does not answer at once, will not."""
     while not (
         listens or LISTENING.search(os.pread(stderr.fileno(), 65536, 0).decode(errors="replace"))
@@ -224,18 +226,55 @@ async def _give_up_if_it_listens(stderr: IO[bytes], listens: list[str], answers:
         await anyio.sleep(0.5)
     await anyio.sleep(LISTENS * slowness())
     if not answers.is_set():
+        report["why_not"] = f"{NO_ANSWER} {LISTENS * slowness():.0f} s of saying that it listens"
         patience.cancel()
 
 
+async def _give_up_if_it_idles(answers: anyio.Event, patience: anyio.CancelScope, report: Report) -> None:
+    """Whoever computes nothing and waits for nobody will not answer."""
+    ticks, since = _ticks(), time.monotonic()
+    while time.monotonic() - since < IDLES:
+        await anyio.sleep(1)
+        if answers.is_set():
+            return
+        if _is_busy() or _ticks() - ticks > IDLE_TICKS:
+            ticks, since = _ticks(), time.monotonic()
+    report["why_not"] = f"{NO_ANSWER} {IDLES:.0f} s in which it did nothing"
+    patience.cancel()
+
+
+def _others() -> Iterator[list[str]]:
+    """What the system says of each process but this one and the first, from its state on (proc(5))."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        if path.parent.name not in ("1", str(os.getpid())):
+            with suppress(OSError):
+                yield path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+
+
+def _ticks() -> int:
+    """The time that they all computed. Of one that ended it is not known any more."""
+    return sum(int(fields[11]) + int(fields[12]) for fields in _others())
+
+
+def _is_busy() -> bool:
+    """Whether one wants to compute or waits for a disk (R, D), or is connected, or about to be, with somebody (01, 02)."""
+    return any(fields[0] in "RD" for fields in _others()) or bool(_addresses("01", "02"))
+
+
 def _listening() -> set[str]:
-    """The addresses at which somebody waits for TCP connections in this network (proc(5): state 0A; addresses in the machine's byte order)."""
+    """The addresses at which somebody waits for TCP connections in this network."""
+    return _addresses("0A")
+
+
+def _addresses(*states: str) -> set[str]:
+    """Those of the sockets of TCP in one of these states (proc(5)), which has them in the machine's byte order."""
     found = set()
     for family, path in ((socket.AF_INET, "/proc/net/tcp"), (socket.AF_INET6, "/proc/net/tcp6")):
         with suppress(OSError):
             for _, at, _, state, *_ in (line.split() for line in Path(path).read_text().splitlines()[1:]):
                 address, port = at.split(":")
                 packed = b"".join(bytes.fromhex(address[n : n + 8])[::-1] for n in range(0, len(address), 8))
-                if state == "0A":
+                if state in states:
                     host = socket.inet_ntop(family, packed)
                     found.add(f"[{host}]:{int(port, 16)}" if ":" in host else f"{host}:{int(port, 16)}")
     return found
