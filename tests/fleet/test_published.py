@@ -885,6 +885,7 @@ def test_a_command_of_its_own_that_logs_in_is_found(line, command):
         ("It saves what it knows to ~/.config/site/data.db", ".config/site/data.db"),
         ("Claude keeps it in ~/.claude.json, Cursor has it stored in ~/.cursor/mcp.json", ""),
         ("It stores logs in ~/.site-mcp/logs/", ""),
+        ("It stores a browser in ~/.site-mcp/own-browsers", ""),
         ("The tokens are kept in a folder of yours\n(`~/.local/state/site-mcp`, on Linux).", ".local/state/site-mcp"),
         ("It keeps nothing:\n- look into ~/.site-mcp", ""),
         ("It keeps nothing.\n\nLook into ~/.site-mcp", ""),

@@ -55,7 +55,7 @@ FEW = 4  # names in a line
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
 CACHES = re.compile(
-    r"(?:(^|/)([\w.-]*caches?([._-][\w.-]*)?|te?mp|\.npm|\.local/state/mcp-bridge|\.config/(configstore|mcp-bridge|matplotlib|chromium[\w-]*|google-chrome[\w-]*)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|\.?([\w-]*[._-])?logs?|[^/]*([._-]te?mp|telemetry|uuid|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check|consent)[^/]*|\.pki|\.dotnet|\.IdentityService|\.net|\.aspnet|\.yarn|\.uv)(/|$)|[._-](log|lock|pid|sock|socket|tmp|pyc)$)",
+    r"(?:(^|/)([\w.-]*caches?([._-][\w.-]*)?|te?mp|\.npm|\.local/state/mcp-bridge|\.config/(configstore|mcp-bridge|matplotlib|chromium[\w-]*|google-chrome[\w-]*)|\.node-gyp|\.nv|\.mcp-bridge|__pycache__|_logs|\.?([\w-]*[._-])?logs?|[^/]*([._-]te?mp|telemetry|uuid|device[_-]?id|machine[_-]?id|install(ation)?[_-]?id|update[_-]?check|consent)[^/]*|\.pki|\.dotnet|\.IdentityService|\.net|\.aspnet|\.yarn|\.uv)(/|$)|[._-](alive|log|lock|pid|sock|socket|tmp|pyc)$)",
     re.IGNORECASE,
 )
 GUESSED = "example.com"  # the address that tools were given

@@ -51,7 +51,7 @@ KEEPS = re.compile(
 )
 A_NEW_LINE = re.compile(r"^\s*(?:[-*+•|#>]\s|\||\d+\.\s|#|$)|^\s{4}|^\s*[\w./~-]+\s*[=:]")  # of a list, a table, some code
 NOT_KEPT = re.compile(
-    r"^\.(?:aws|claude|codex|cursor|docker|kube|ssh|vscode|windsurf|gemini/extensions)(?:/|$)|(?:^|/)\.env$|cache|logs?(?:/|$)|\.log$|(?:^|/)\.?mcp\.json$|configs?\.(?:json|toml|ya?ml)$|settings\.json$",
+    r"^\.(?:aws|claude|codex|cursor|docker|kube|ssh|vscode|windsurf|gemini/extensions)(?:/|$)|(?:^|/)\.env$|cache|browsers(?:/|$)|logs?(?:/|$)|\.log$|(?:^|/)\.?mcp\.json$|configs?\.(?:json|toml|ya?ml)$|settings\.json$",
     re.IGNORECASE,
 )
 A_CONFIG = re.compile(r"config\.(?:json|toml|ya?ml)$|(?:^|/)\.env$", re.IGNORECASE)
