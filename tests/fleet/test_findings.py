@@ -541,6 +541,13 @@ def test_links_are_no_reason_for_a_network_and_a_key_or_an_unproved_client_is_on
     assert findings.egress(seen(started=0.0, speaks_to=["www.site.io"], asks=[]), False).allowed
 
 
+def test_a_service_whose_port_is_an_argument_s_default_is_where_callers_say():
+    connect = tool("connect", properties={"host": {"default": "localhost"}, "port": {"default": 4444}})
+    it = seen(made("connect", "refused"), tools=[connect], reached=[(10.5, "127.0.0.1:4444")], reads=["IT_HOST"])
+
+    assert findings.egress(it, False).why == "its tool connect goes to what it is given"
+
+
 def test_who_has_a_browser_for_some_tool_asks_whom_its_key_is_for():
     drawing = seen(made("look", "no"), speaks_to=["api.site.io"])
 

@@ -129,6 +129,9 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), browses: boo
     if not report["started"] and hosts and _died_of_the_network(seen, hosts):
         return Egress(True, f"it did not start without {hosts[0]}", hosts)
     if service := back_end(seen):
+        port = re.compile(rf"\"default\": \"?{service.rpartition(':')[2]}\b")  # of an argument
+        if tool := next((one["name"] for one in report["tools"] if port.search(json.dumps(one.get("inputSchema")))), ""):
+            return Egress(True, f"its tool {tool} goes to what it is given", hosts)
         where = [name for name in report["reads"] if OF_A_SERVICE.search(name)][:5]
         return Egress(
             True,
