@@ -1219,3 +1219,24 @@ def test_a_variable_that_is_there_is_not_taken_again_by_another_spelling():
     draft = Draft("it", {"npm": "@me/site-mcp@1.0"}, ("it",), secrets=("SITE_TOKEN",))
 
     assert with_published(draft, Seen(report)) == draft
+
+
+def test_a_way_in_that_only_prose_names_is_offered_too():
+    prose = "It takes a token (`IT_TOKEN`) **or** an app (`IT_CLIENT_ID` +\n`IT_CLIENT_SECRET`), whichever is there."
+    it = drafted(shown({"IT_TOKEN": "<token>"}), prose, reads=["IT_TOKEN", "IT_CLIENT_ID", "IT_CLIENT_SECRET"])
+
+    assert it.secrets == it.optional == ("IT_TOKEN", "IT_CLIENT_SECRET", "IT_CLIENT_ID")
+    assert it.why["instead"] == "by its README one of these is enough: IT_TOKEN, or IT_CLIENT_ID and IT_CLIENT_SECRET"
+
+
+def test_keys_of_the_providers_that_one_uses_are_a_choice():
+    lines = "Set API keys for the providers you want to use:\n\n```bash\nA_API_KEY=x\nB_API_KEY=x\n```"
+    it = drafted(shown({"A_API_KEY": "x", "B_API_KEY": "x"}), lines)
+
+    assert it.optional == ("A_API_KEY", "B_API_KEY") and it.why["instead"].endswith("one is needed: A_API_KEY, B_API_KEY")
+
+
+def test_an_address_of_somebody_s_own_network_is_asked_for():
+    readme = shown({"IT_URL": "http://it.local:8123", "IT_TOKEN": "<token>"})
+
+    assert drafted(readme).env == {"IT_URL": "${IT_URL}"}

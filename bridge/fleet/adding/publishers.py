@@ -38,7 +38,7 @@ SWITCH = re.compile(
     r"(^|_)(ALLOW|DISABLE|ENABLE|ENABLED|TRANSPORT|SKIP|FORCE|READ_?ONLY|MODE|LEVEL|REQUIRE|REQUIRED|TIMEOUT(_MS)?|VERBOSE|INSECURE|VERIFY_SSL)(_|$)"
 )
 OF_THE_PROCESS = re.compile(
-    r"(^|_)(MAX|MIN|LIMIT|COUNT|SIZE|RETRIES|RETRY|DELAY|INTERVAL|TTL|SECONDS|MS|RATE|CACHE|CACHED|CONCURRENCY|DIR|PATH|FILE|FOLDER|ROOT|LOG\w*|FORMAT|NODE|OPTS|PORT|FEATURES?|DRY|STRICT|USE|SAFE|BATCH|POOL|BUFFER|WINDOW|EXPIRY|WORKERS?|THREADS?)(_|$)|^(MCP_SERVER|OAUTH|SENTRY|CORS|NO|INFORMATION)_|_LOST$"
+    r"(^|_)(MAX|MIN|LIMIT|COUNT|SIZE|RETRIES|RETRY|DELAY|INTERVAL|TTL|SECONDS|MS|RATE|CACHE|CACHED|CONCURRENCY|DIR|PATH|FILE|FOLDER|ROOT|PROFILE|LOG\w*|FORMAT|NODE|OPTS|PORT|FEATURES?|DRY|STRICT|USE|SAFE|BATCH|POOL|BUFFER|WINDOW|EXPIRY|WORKERS?|THREADS?)(_|$)|^(MCP_SERVER|OAUTH|SENTRY|CORS|NO|INFORMATION)_|_LOST$"
 )
 # How it trusts the service that it is a client of, which in a house has a certificate of its own.
 TRUSTS = re.compile(
@@ -67,7 +67,7 @@ FOLDERS = re.compile(r"DIR|FOLDER|VAULT|ROOT")
 A_PERSONS = re.compile(r"(^|_)(USER|USERNAME|EMAIL|LOGIN|HOST|HOSTNAME|ORG|TENANT|ACCOUNT(_ID)?|CLIENT_ID|DB|DATABASE)$")
 ONE_OF_A_KIND = re.compile(r"_(PRO|DEMO|FREE|TEST|SANDBOX|LIVE|PROD|PRODUCTION|DEV|DEVELOPMENT|STAGING)(?=_)")
 ONLY_OPERATORS_KNOW = re.compile(
-    r"your|votre|example|<|\.\.\.|xxx|abc|xyz|12345|\bdemo\b|\bfoo|\bmy\w+|\bmy[-_]|company|acme|insert|input:|path/to|[@$]|\w \w+ \w",
+    r"your|votre|example|\.local\b|<|\.\.\.|xxx|abc|xyz|12345|\bdemo\b|\bfoo|\bmy\w+|\bmy[-_]|company|acme|insert|input:|path/to|[@$]|\w \w+ \w",
     re.IGNORECASE,
 )
 A_PUBLIC_URL = re.compile(r"https?://[\w.-]+\.[a-z]{2,}(?::\d+)?(?:/[\w./~-]*)?", re.ASCII)

@@ -65,7 +65,8 @@ REQUIRED_ONES = re.compile(
 )  # of a heading
 # Of keys that stand for each other, in what stands above them or names them.
 ONE_IS_ENOUGH = re.compile(
-    r"^(?!\W*[|]).*\b(?:pick|choose|set|provide|needs?|requires?|configure|use|at least)\b.{0,20}\b(?:one(?! (?:at|in|on)\b)|either)\b",
+    r"^(?!\W*[|]).*\b(?:pick|choose|set|provide|needs?|requires?|configure|use|at least)\b.{0,20}\b(?:one(?! (?:at|in|on)\b)|either)\b"
+    r"|^(?!\W*[|]).*\bfor (?:the |each |any |whichever )?(?:LLM )?(?:providers?|services?|models?) (?:that )?you\b",
     re.IGNORECASE,
 )
 AT_LEAST_ONE = re.compile(r"\bat least one\b", re.IGNORECASE)
@@ -75,7 +76,7 @@ OF_KEYS = re.compile(r"\b(?:credentials?|(?:api )?keys?|tokens?|auth\w*|variable
 WITH_DEFAULT = re.compile(r"""\bdefaults?(?: to| is|:|=| (?=[`"']))[ `*"']*([^\s`"',;()]+)""", re.IGNORECASE)
 # Of a variable of what this is not: a server that clients reach by HTTP, or that runs on somebody's desk.
 REMOTE = re.compile(
-    r"^\W*(?:macOS|Windows)\b[: ]|\b(?:SSE|HTTP)\b.{0,20}\b(?:transports?|servers?|mode|endpoint|auth\w*|clients?)\b|\bstreamable|\btransports?\b.{0,20}\b(?:SSE|HTTP)\b",
+    r"^\W*(?:macOS|Windows)\b[: ]|\b(?:macOS|Windows)[ -]only\b|\b(?:SSE|HTTP)\b.{0,20}\b(?:transports?|servers?|mode|endpoint|auth\w*|clients?)\b|\bstreamable|\btransports?\b.{0,20}\b(?:SSE|HTTP)\b",
     re.IGNORECASE,
 )
 OF_A_SERVICE = re.compile(
@@ -171,11 +172,12 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
     remote = (
         said.remote - {name for shown in whole for name in shown.values} - {name for name in lead.values if is_called_like(package, name)}
     )
+    spoken = _spoken_ways(readme)
     named = [*lead.values, *(name for shown in every for name in shown.values), *said.values]
+    named += [name for first, way in spoken for name in way if first in lead.values]
     names = dict.fromkeys(name for name in named if name not in remote)
     choices = {name for name in _choices(readme) if name in names and not said.words.get(name)}
     choices = choices if sum(map(holds_secret, choices)) > 1 else set()
-    spoken = _spoken_ways(readme)
     return [
         Variable(
             name=name,
