@@ -518,29 +518,6 @@ def test_a_runtime_that_can_do_without_a_library_is_told_to():
     assert mends.with_variables(Draft("it"), ended).env == {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
 
 
-@pytest.mark.parametrize(
-    "name, properties, about, home, cwd",
-    [
-        ("download_paper", {"save_path": {"default": "./downloads"}}, "", False, True),
-        ("export", {"outputPath": {"type": "string"}}, "Exports.\n  outputPath: where to (default: ~/Pictures/it)", True, False),
-        ("generate_report", {"filename": {"default": "report.pdf"}}, "", False, True),
-        ("save", {"directory": {"default": "."}}, "", False, True),
-        ("exchange_code", {}, "Exchanges that code for a token and saves it\nto the .env file for future use.", False, True),
-        ("note", {}, "Notes are stored in `~/.it/notes.json`.", True, False),
-        ("look", {}, "Reads it. To save a file, use another.", False, False),
-        ("get", {}, "What it gets is stored in ~/.cache/it.", False, False),
-        ("read", {"path": {"default": "."}}, "", False, False),
-        ("download", {"save_path": {"default": "/data/x"}}, "", False, False),
-        ("export", {"output_format": {"default": "json"}}, "", False, False),
-    ],
-)
-def test_what_a_tool_saves_by_its_default_is_kept(name, properties, about, home, cwd):
-    draft = mends.with_storage(Draft("it"), seen(tools=[tool(name, properties=properties) | {"description": about}]))
-
-    assert ("HOME" in draft.env, bool(draft.cwd), bool(draft.volumes)) == (home, cwd, home or cwd)
-    assert not draft.volumes or draft.why["volumes"].startswith(f"its tool {name} saves to ")
-
-
 def test_what_is_written_below_a_working_directory_is_kept_beside_a_home_that_is():
     kept = Draft("it", volumes=("it-data:/data",), env={"HOME": "/data"})
 

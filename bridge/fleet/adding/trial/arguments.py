@@ -29,15 +29,8 @@ REFUSES = re.compile(
 )
 OF_A_PLACE = re.compile(r"\b(?:path|director|folder|file|location)", re.IGNORECASE)
 SAVES = re.compile(r"(^|_)(saved?|downloads?|exports?|outputs?|dest|destination|generate|write|backup)(_|$)")
-SAID_TO_SAVE = re.compile(
-    r"\b(?:saves?|writes?|stores?|persists?|stored|saved)\b[^.\n]{0,40}\s(?:to|in|into)\s(?:the |a )?[`'\"]?(\.env|(?:\./|~/)[\w./-]*\w)",
-    re.IGNORECASE,
-)
 CONTENT = re.compile(r"(^|_)(contents?|text|code|body)$")
-# A place that is not absolute, as a default: ./downloads, out.csv, ~/Pictures.
-A_DEFAULT = re.compile(r"\bdefaults?(?: to| is|:|=)?[ `*\"'(:=]*((?:\./|~/)[\w./-]*\w)", re.IGNORECASE)
 NO_TEXT = {"integer", "number", "boolean", "null"}
-BELOW = re.compile(r"(?:\.|~|[\w-]+)(?:/[\w. -]+)*/?|[\w-]+\.\w+")
 
 
 def paths(tools: Iterable[Mapping[str, Any]], surely: bool = False) -> list[str]:
@@ -66,22 +59,6 @@ def _paths(tools: Iterable[Mapping[str, Any]], surely: bool) -> Iterator[tuple[M
         is_none = "sock" in name.lower() or "enum" in one or (surely and ELSEWHERE.search(about))  # a socket is another program's
         if not is_none and (name_says.search(_snake(name)) or about_says.search(about)):
             yield tool, name, one
-
-
-def saves(tools: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
-    """A tool that by its description or the default of an argument saves something below its working directory or its home (~/…), and where;
-    empty if there is none."""
-    tools = list(tools)
-    for tool in tools:
-        if said := SAID_TO_SAVE.search(str(tool.get("description") or "")[:10_000]):
-            return str(tool.get("name")), said[1]
-    for tool, name, one in _arguments(tools):
-        if PATH.search(_snake(name)) and SAVES.search(f"{_snake(name)}_{_snake(str(tool.get('name')))}"):
-            said = A_DEFAULT.search(f"{one.get('description')} {line_of(name, str(tool.get('description') or ''))}")
-            default = str(one.get("default") or (said[1] if said else ""))
-            if BELOW.fullmatch(default):
-                return str(tool.get("name")), default
-    return "", ""
 
 
 def makes(tools: Iterable[Mapping[str, Any]]) -> bool:

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bridge.fleet.adding.trial import arguments
-from bridge.fleet.adding.trial.arguments import PATH, saves
+from bridge.fleet.adding.trial.arguments import PATH
 from bridge.fleet.adding.trial.calls import (
     A_FOLDER,
     ANYTHING,
@@ -453,16 +453,13 @@ def storage(seen: Seen, volumes: Iterable[str] = ()) -> Storage:
     if unpacks and OWN_HOME not in kept:
         return Storage(home=True, why="what it unpacks in its home is to be executed, which /tmp does not allow")
     beside = _to_be_made(report, inside) if inside and not CACHES.search(inside) else ()
-    saver, default = saves(report["tools"])
-    saver = "" if CACHES.search(default) else saver
-    lost += [(saver, f"{OWN_HOME}{default[1:]}" if default[0] == "~" else f"{OWN_CWD}/{default}")] if saver else []
     lost.sort(key=lambda one: one[1].endswith("/"))  # a file says more of what is kept than a folder
     why = f"{lost[0][0]} wrote {_shown(lost[0][1])}" if lost else f"it wants to write to {denied[0]}" if places or beside else ""
     return Storage(
         any(path.startswith(f"{OWN_HOME}/") for _, path in lost),
         any(path.startswith(f"{OWN_CWD}/") for _, path in lost),
         places,
-        f"its tool {saver} saves to {default}" if saver and len(lost) == 1 else why.replace("at its start wrote", "at its start it wrote"),
+        why.replace("at its start wrote", "at its start it wrote"),
         inside if not beside else "",
         beside,
     )
