@@ -66,6 +66,8 @@ def test_prose_and_a_desk_name_no_program_that_is_missing():
         ("[Errno 2] No such file or directory: 'uvx'", "uv"),
         ("Command '['/opt/server/bin/python', '-m', 'pip', 'install', 'x']' returned non-zero exit status 1.", None),
         ("No module named 'pipelines'", None),
+        ("Scanit is not installed or not in your PATH. Options: pip install scanit, brew install scanit", "scanit"),
+        ("The module is not installed: pip install scanit", None),
     ],
 )
 def test_what_of_pythons_own_tools_is_missed_comes_from_pypi(line, package):

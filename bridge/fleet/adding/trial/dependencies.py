@@ -75,6 +75,7 @@ PYTHONS = r"(pip|uv|build|virtualenv|pytest|ruff|black|mypy|pylint|flake8|isort|
 OF_PYTHON = re.compile(
     rf"\bNo module named '?{PYTHONS}\b(?!\.)|'-m', '{PYTHONS}', '(?!install|download|wheel)[^\]\n]*\]' returned non-zero"
     r"|No such file or directory: '(uv)x?'"
+    r"|(?i:\b([a-z][\w.-]*) (?:is )?not (?:installed|found)\b[^\n]*\bpip install \4\b)"  # whatever it has installed in its own words
 )
 A_DRIVER = r"unable to obtain driver|chromedriver"  # Selenium's words
 # What no package of npm or PyPI brings, by what is said where it is not there, and the way out.
@@ -188,8 +189,8 @@ def programs(seen: Seen) -> list[str]:
 
 
 def of_python(seen: Seen) -> list[str]:
-    """The packages of Python's own tools that it did not find beside it, also where it hid that in an answer."""
-    return list(dict.fromkeys(name for groups in OF_PYTHON.findall(said(seen)) for name in groups if name))
+    """The packages of Python's own tools, and those that it has installed, which it did not find beside it, also where it hid that in an answer."""
+    return list(dict.fromkeys(name.lower() for groups in OF_PYTHON.findall(said(seen)) for name in groups if name))
 
 
 def may_start(seen: Seen) -> list[str]:
