@@ -138,6 +138,7 @@ def test_a_schema_that_refers_to_itself_has_an_end():
         "An error occurred: x",
         "Failed to fetch page",
         "❌ Failed to load",
+        "❌ LIGHT SCAN FAILED for x\n\nNo such file",
         '{"error": "Temporary network issue"}',
         '[{"error": "x"}]',
         '{"success": false, "message": "x"}',

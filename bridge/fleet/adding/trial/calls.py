@@ -24,7 +24,7 @@ MOST, MOST_OTHERS = 10, 6  # calls of tools that seem to read, and of others
 FAILED = re.compile(
     r"^\W*(?:(?:an?|the|api|http|https|mcp|internal|tool|unexpected|network|connection|request|server|database|unknown|fatal|validation) )*"
     r"(?:\w*error|errors|exception|traceback|fail|failed|failure|unable|cannot|can not|could not|couldn't|can't)\b"
-    r"|^[^\n]{0,100}\b(?:must be provided|must provide)\b|^\W*(?-i:(?:[A-Z][\w-]* ){1,2}\w*(?:Error|Exception)): ",
+    r"|^\s*[❌🚫✖✗✘⛔]|^[^\n]{0,100}\b(?:must be provided|must provide)\b|^\W*(?-i:(?:[A-Z][\w-]* ){1,2}\w*(?:Error|Exception)): ",
     re.IGNORECASE,
 )
 NO_NETWORK = re.compile(
