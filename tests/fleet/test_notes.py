@@ -38,6 +38,9 @@ def test_a_folder_of_an_operator_s_is_offered_where_its_working_directory_is_wha
     kept = Draft("it", volumes=("it-data:/data",), cwd="/data", why={"egress": "", "volumes": "write wrote ./a: kept"})
     told = [list(notes._decisions(replace(kept, why=kept.why | {"paths": one})))[1] for one in ("path of read", "")]
 
+    named = replace(kept, cwd="", why={"egress": "", "volumes": "its command names it", "paths": "path of read"})
+    at_home = replace(named, env={"HOME": "/data"})
+    assert [any("in its place" in one for one in notes._decisions(draft)) for draft in (named, at_home)] == [True, False]
     assert told[0] == "storage: it-data:/data: write wrote ./a: kept; /a/folder/of/yours:/data in its place gives it yours"
     assert told[1] == "storage: it-data:/data: write wrote ./a: kept"
 

@@ -164,7 +164,11 @@ def _decisions(draft: Draft) -> Iterator[str]:
     yield _egress(draft)
     path = draft.why.get("paths")  # which it was seen to look at
     if draft.why.get("volumes"):
-        is_of_files = draft.cwd == DATA and volume(draft.name, DATA) in draft.volumes and f":{DATA}" not in draft.why["volumes"]
+        is_of_files = (
+            (draft.cwd == DATA or draft.env.get("HOME") != DATA)
+            and volume(draft.name, DATA) in draft.volumes
+            and f":{DATA}" not in draft.why["volumes"]
+        )
         yours = f"; /a/folder/of/yours:{DATA} in its place gives it yours" if is_of_files and path else ""
         yield f"storage: {', '.join(draft.volumes)}: {draft.why['volumes']}{yours}"
     is_elsewhere = not draft.volumes or draft.env.get("HOME") == DATA != draft.cwd  # what is kept there is not what they are about

@@ -194,7 +194,10 @@ async def watch(wish: Wish) -> Report:
             made["complaint"] = made["complaint"] or (made["answer"] if is_refused else "")
         if wish["calls"] is None and not any(one["complaint"] == ENDED for one in report["calls"]):
             with suppress(OSError):  # that may be read-only
-                await _look(connection, report, Path(cwd))
+                kept = [
+                    place for place in wish["places"] if place not in ("/tmp", environment["HOME"])
+                ]  # what its command or a variable names
+                await _look(connection, report, Path(next(iter(kept), cwd)))
         return True
 
     with tempfile.TemporaryFile() as stderr:
@@ -352,9 +355,9 @@ async def _make(connection: Connection, made: Made, patience: float) -> None:
     made["answer"] = shown(answer.result)[:600] if answer.result else ""
 
 
-async def _look(connection: Connection, report: Report, cwd: Path) -> None:
-    """Give tools a path below its working directory until the server was seen to look there. A link keeps when it was followed last (its atime)."""
-    link, folder = cwd / "yours", cwd / "there"
+async def _look(connection: Connection, report: Report, place: Path) -> None:
+    """Give tools a path below that place until the server was seen to look there. A link keeps when it was followed last (its atime)."""
+    link, folder = place / "yours", place / "there"
     for argument, one in list(probes(report["tools"], str(link)))[:MOST_PLACES]:
         if True in report["looked"].values() or time.time() - report["started"] > WHOLE:
             return
