@@ -1000,20 +1000,6 @@ def test_a_readme_of_nothing_but_comments_that_have_no_end_says_nothing_and_is_r
     assert readmes.about("<!--" * 100_000) == ""
 
 
-@pytest.mark.parametrize(
-    "readme, commands",
-    [
-        ("Run `npx -y it --db ./a.db`, or just `npx it`.", ["npx -y it --db ./a.db"]),
-        ("```sh\n$ it login\nit serve --http\nnpm install -g it\nuvx it-mcp@latest -- --root /a\n```", ["uvx it-mcp@latest -- --root /a"]),
-        ("`it --help` tells more; `npx other --it it`; `npx @they/inspector uvx it-mcp --x`", []),
-        ("```sh\nit http --port 8000 # by HTTP\nit --root /a   # here\n```", ["it --root /a"]),
-        ('```json\n{"command": "npx", "args": ["it"]}\n```', []),
-    ],
-)
-def test_the_commands_with_arguments_by_which_a_readme_starts_it(readme, commands):
-    assert readmes.commands(readme, ["it", "it-mcp"]) == commands
-
-
 @pytest.mark.parametrize("package", ["cloud-site-mcp-server==1.0", "cloud.site_mcp.server==1.0"])
 def test_a_package_of_pypi_is_the_same_by_each_spelling_of_its_name(package):
     readme = (

@@ -38,7 +38,6 @@ GIVES_A_KEY = re.compile(
     r"|log_?in|sign_?in|authenticate|start_(?:auth|oauth|login)\w*)$",
     re.IGNORECASE,
 )
-YES = {"-y", "--yes"}  # of npx
 STAND_IN = re.compile(rf"{findings.STAND_IN}|[\w-]+\.{re.escape(findings.PLACEHOLDER)}", re.IGNORECASE)
 IN_ITSELF = re.compile(r"(?:ENOENT|no such file|Cannot find module)[^\n]*/opt/server/", re.IGNORECASE)
 OWN_FILE = re.compile(rf"{findings.OWN_HOME}/([\w.@+/-]*[\w-]\.[a-z]{{2,5}})\b")  # in its home
@@ -57,6 +56,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
     if obstacle := _obstacle(draft, best, lacking):
         return [_line(f"it did not start{obstacle}"), *map(_line, _elsewhere(draft, best))]
     is_open = not (lacking or dependencies.is_broken(best) or needs.login(best))  # what else it may want
+    others = usage.other_commands(best) if len(draft.command) == 1 else []
     reads = f"its code reads {named(wanted)}: what it needs of these belongs into its 'env' or 'secrets'"
     return [
         _line(one)
@@ -64,7 +64,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             _why_not(draft, best, lacking),
             *([] if lacking else _elsewhere(draft, best)),
             *([reads] if wanted and is_open and not _asked(draft, best, lacking) else []),
-            *(_as_shown(draft, best) if is_open else []),
+            *([f"the commands of its program ({named(others)}) serve nothing: is it a server?"] if is_open and others else []),
             *_with_a_name(best),
             *_programs(draft, best),
             *_login(draft, best),
@@ -190,8 +190,6 @@ def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     yield from _with_a_name(closed)
     if more := besides(draft, closed):
         yield f"what it may do is set in its `env`: its README has {named(more, 6)}"
-    if not closed.report["tools"] or (draft.smoke is None and not (draft.talks or closed.reached) and needs.all_failed(closed)):
-        yield from _as_shown(draft, closed)
     if inside := findings.storage(closed, targets(draft)).inside:
         places = [name for name in reads if re.search("PATH|DIR|FILE|STORAGE|DB", name)]
         yield (
@@ -259,17 +257,6 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
 def _elsewhere(draft: Draft, seen: Seen) -> Iterator[str]:
     if url := seen.report["elsewhere"]:
         yield f"its README has clients talk to a server at {url}: take this stanza away, and `mcp-bridge add {draft.name} --url {shlex.quote(url)}` adds that"
-
-
-def _as_shown(draft: Draft, seen: Seen) -> Iterator[str]:
-    """A command of its README that says more than ours, whatever that is; or that none of its program's serves."""
-    own, others = {word.partition("=")[0] for word in draft.command}, usage.other_commands(seen)
-    if others and len(draft.command) == 1:
-        yield f"the commands of its program ({named(others)}) serve nothing: is it a server?"
-    elif more := [
-        one for one in seen.report["commands"] if not {word.partition("=")[0] for word in one.split()[1:] if word[0] == "-"} <= own | YES
-    ]:
-        yield f"its README starts it as `{more[0]}`: what it needs of that belongs into `command`"
 
 
 def _with_a_name(seen: Seen) -> Iterator[str]:

@@ -205,7 +205,6 @@ class Variables(NamedTuple):
     options: dict[str, str]
     drives: str
     about: str
-    commands: list[str]
     installer: str
     below: str
     flag: str
@@ -344,7 +343,6 @@ def variables(package: str, root: Path | None = None) -> Variables:
         options,
         min(drives, default=""),
         readmes.about(HEADERS.sub("", readme)),
-        readmes.commands(readme, [package, *programs]),
         _installer(own),
         min(below, default=""),
         min(flags, default=""),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from itertools import takewhile
 
-from bridge.fleet.adding.trial.client_examples import COMMAND, FETCHES, FEW, LONGEST, QUOTED, SERVES, WIDTH, bare_name
+from bridge.fleet.adding.trial.client_examples import COMMAND, FETCHES, LONGEST, QUOTED, WIDTH, bare_name
 from bridge.fleet.adding.trial.published import BY_HAND, SURELY_BY_HAND
 
 ARGUMENTS = re.compile(r"""args["']?\s*[:=]\s*\[([^\[\]]*)\]""")  # of a client's configuration
@@ -14,7 +14,6 @@ A_WORD = re.compile(r"[\w@./:=<>,+-]+")
 OF_A_CLIENT = re.compile(
     r"--(?:client|agent|ide)\b|\b(?:claude|cursor|gemini|codex|windsurf)\b", re.IGNORECASE
 )  # which it writes itself into
-OF_ANOTHER_USE = {"-h", "--help", "-v", "--version", "|", "http", "sse", "--port"}  # than to start it for a client
 A_LOGIN = re.compile(r"\boauth\b|\blog(?:s|ged)? ?in\b|\bsign(?:s|ed)? ?in\b|\bauthenticat|\baccess token\b", re.IGNORECASE)
 # In prose: a login for which a browser is opened on the machine that it runs on, by itself and not by a client.
 A_BROWSER = re.compile(
@@ -106,27 +105,6 @@ def login(readme: str, names: Collection[str]) -> str:
                 is_of_a_clone = own > 0 and (words[1] == "run" or not FETCHES.search(words[0]))  # .venv/bin/python -m, uv run
                 return " ".join([known[bare_name(words[own])], *words[own + 1 :]] if is_of_a_clone else words)
     return ""
-
-
-def commands(readme: str, names: Collection[str]) -> list[str]:
-    """The commands with arguments by which its README starts it, in blocks and in the text, as they stand there. `names`: of the package and
-    its programs."""
-    known, found = {bare_name(name) for name in names}, []
-    parts = readme[:LONGEST].split("```")
-    lines = [line for block in parts[1::2] for line in block.splitlines()]
-    for line in lines + [code for prose in parts[::2] for code in re.findall(r"`([^`\n]+)`", prose)]:
-        words = line[:WIDTH].partition(" # ")[0].strip().removeprefix("$ ").split()
-        at = next((at for at, word in enumerate(words) if bare_name(word) in known), -1)
-        is_start = at == 0 or (at > 0 and FETCHES.search(words[0]) and not set(words[:at]) & {"install", "i", "add"})
-        rest = words[at + 1 :]
-        if (
-            is_start
-            and rest
-            and "inspector" not in line
-            and not (BY_HAND.fullmatch(rest[0]) or SERVES.search(line) or {*rest} & OF_ANOTHER_USE)
-        ):
-            found.append(" ".join(words))
-    return list(dict.fromkeys(found))[:FEW]
 
 
 def browser(readme: str) -> str:
