@@ -374,6 +374,14 @@ def test_who_waits_for_the_operators_own_address_does_not_serve_http():
     draft = Draft("it", env={"IT_URL": "${IT_URL}"})
 
     assert notes._why_not(draft, waiting, ["IT_URL"]) == "it did not start without a real IT_URL: it wants to reach that at its start"
+    ended = seen(
+        words=["Candidate it-url.placeholder.invalid:9030 failed connectivity check (OperationalError)"],
+        started=0.0,
+        reached=[(10.5, "it-url.placeholder.invalid:9030")],
+    )
+    assert (
+        notes._why_not(draft, ended, ["IT_KEY", "IT_URL"]) == "it did not start without a real IT_URL: it wants to reach that at its start"
+    )
     assert "it serves HTTP" in notes._obstacle(draft, waiting, []) and not notes._obstacle(draft, waiting, ["IT_URL"])
 
 

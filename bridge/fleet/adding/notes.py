@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from bridge.fleet.adding.draft import Draft, comment, holds_secret
 from bridge.fleet.adding.mends import DATA, NO_FILE, called_like, targets, volume, with_a_name
 from bridge.fleet.adding.publishers import besides
-from bridge.fleet.adding.trial import dependencies, findings, needs, usage
+from bridge.fleet.adding.trial import dependencies, findings, needs, stand_ins, usage
 from bridge.fleet.adding.trial.calls import NO_NETWORK, with_underscores
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.published import SURELY_BY_HAND
@@ -118,7 +118,8 @@ def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
     if without and not (_waits(best, lacking) or _asked(draft, best, lacking) or needs.speaks_of(best, lacking)):
         without = f" with what stood in for {named(lacking)}"  # which may be why, or not
     if _waits(best, lacking):
-        return f"it did not start{without}: it wants to reach that at its start"
+        looked_for = [name for name in lacking if any(reach.what.startswith(stand_ins.host(name)) for reach in best.reached)]
+        return f"it did not start without a real {', '.join(looked_for or lacking)}: it wants to reach that at its start"
     asked, how = _asked(draft, best, lacking), "the trial keeps from it" if lacking else "cannot be reached from here"
     about = f"at its start it asks {asked}, which {how}: " if asked else ""
     return f"it did not start{without}: {about}{_with_its_file(needs.last_words(best))}"
@@ -145,8 +146,9 @@ def _asked(draft: Draft, best: Seen, lacking: list[str]) -> str:
 
 def _waits(best: Seen, lacking: list[str]) -> bool:
     """Whether it only wants to reach what the operator will name."""
-    is_silent = best.report["why_not"].startswith("no answer within")
-    return bool(lacking and findings.uses_placeholder(best) and (is_silent or NO_NETWORK.search(needs.last_words(best))))
+    is_silent, words = best.report["why_not"].startswith("no answer within"), needs.last_words(best)
+    is_about_it = is_silent or findings.PLACEHOLDER in words or NO_NETWORK.search(words)
+    return bool(lacking and findings.uses_placeholder(best) and is_about_it)
 
 
 def _with_its_file(words: str) -> str:
