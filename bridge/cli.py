@@ -36,6 +36,10 @@ FLEET = {
 }
 
 
+TAKE_A_COMMAND = ("serve", "inspect", "add")
+STARTERS = ("npx", "bunx", "pnpx", "uvx", "pipx", "docker", "podman")
+OF_ADD = ("--npm", "--pypi", "--binary", "--image", "--command", "--url")  # what is called `docker` may come from there
+
 _POLICY = "What callers may do, by the file that `serve --callers` reads."
 _TOKEN = (
     "Make a token that nobody can guess. The line for a --token-file goes to standard output: it holds the token's hash, "
@@ -46,7 +50,7 @@ _TOKEN = (
 def main(argv: list[str] | None = None) -> int:
     """Run a command. Returns its exit code: 2 for wrong usage, with one line that says what is wrong."""
     words = sys.argv[1:] if argv is None else argv
-    own, command = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
+    own, command = _apart(words)
     parser = _parser(own[:1])
     arguments = parser.parse_args(own)
     try:
@@ -54,6 +58,17 @@ def main(argv: list[str] | None = None) -> int:
     except settings.UsageError as error:
         print(f"mcp-bridge: {error}", file=sys.stderr)
         return 2
+
+
+def _apart(words: list[str]) -> tuple[list[str], list[str]]:
+    """Our own words, and a server's command: what stands behind `--`, or from the `npx` or `uvx` on of a line that is pasted without one."""
+    if "--" in words:
+        return words[: words.index("--")], words[words.index("--") + 1 :]
+    for at, word in enumerate(words):
+        is_one = word in STARTERS and words[0] in TAKE_A_COMMAND and not words[at - 1].startswith("--")
+        if is_one and words[at + 1 :] and words[at + 1] not in OF_ADD:
+            return words[:at], words[at:]
+    return words, []
 
 
 def _parser(chosen: Sequence[str]) -> argparse.ArgumentParser:

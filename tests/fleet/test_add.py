@@ -948,6 +948,13 @@ def test_the_command_line_takes_each_source_by_itself(project, capsys):
         (["--url", "https://h/mcp"], "what is it called? mcp-bridge add NAME --url …"),
         (["--", "my-server", "--x"], "what is it called? mcp-bridge add NAME -- my-server --x"),
         (["it", "--", "npx", "-y", "github:a/b"], "npx -y github:a/b: "),
+        (["it", "npx", "-y", "a/b"], "npx -y a/b: a/b does not come from a registry"),
+        (["--npm", "a/b"], "a/b does not come from a registry: build it into an image of yours, and use `image` (--image)"),
+        (["--npm", "https://github.com/a/b"], "https://github.com/a/b does not come from a registry"),
+        (["--pypi", "git+https://github.com/a/b"], "does not come from a registry"),
+        (["https://github.com/a/b"], "https://github.com/a/b: where source code lies: name the package that comes of it (--npm, --pypi)"),
+        (["git@git.example:a/b.git"], "where source code lies"),
+        (["https://mcp.example/mcp"], "`mcp-bridge add NAME --url https://mcp.example/mcp` adds that"),
     ],
 )
 def test_who_says_too_little_is_told_the_command_that_was_meant(project, capsys, words, told):

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from support import ROOT
 
+from bridge import cli
 from bridge.cli import FLEET, main
 from bridge.fleet import Fleet, commands, lock
 from bridge.fleet.doctor import machine
@@ -355,3 +356,22 @@ def test_what_is_ended_by_a_signal_cleans_up_as_with_ctrl_c(number, capsys, requ
     assert commands._at_the_edge("add", trial)(argparse.Namespace(project=""), []) == 1
     assert done == ["removed"] and signal.getsignal(number) == before
     assert capsys.readouterr().err == "mcp-bridge: interrupted; `mcp-bridge add` goes on where this ended\n"
+
+
+@pytest.mark.parametrize(
+    "words, own",
+    [
+        ("add npx -y some-mcp", 1),
+        ("add it uvx --from some-mcp it", 2),
+        ("serve --port 8000 docker run -i some/mcp", 3),
+        ("inspect uvx some-mcp", 1),
+        ("add docker --pypi docker-mcp", 4),
+        ("add uvx --npm uvx-mcp", 4),
+        ("serve --server-name npx", 3),
+        ("logs docker npx", 3),
+    ],
+)
+def test_a_line_that_is_pasted_without_two_dashes_is_understood(words, own):
+    words = words.split()
+
+    assert cli._apart(words) == (words[:own], words[own:])

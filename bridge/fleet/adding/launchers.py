@@ -24,7 +24,8 @@ OF_A_PROJECT = set(
 LEFT_OUT = tuple(
     """--index --index-url --extra-index-url --default-index --directory --with-editable --with-requirements -i -f --find-links""".split()
 )
-NOT_A_REGISTRY = re.compile(r"(github:|gitlab:|git\+|git@|https?:|\.|/|~|file:|jsr:|[A-Za-z]:[\\/])")
+# Where source code lies (OWNER/REPOSITORY is that of GitHub to npm), a file, another registry.
+NOT_A_REGISTRY = re.compile(r"(github:|gitlab:|git\+|git@|https?:|\.|/|~|file:|jsr:|[A-Za-z]:[\\/]|[^@/\s]+/)")
 
 
 def launched(draft: Draft, words: list[str]) -> tuple[Draft, list[str]]:
@@ -52,7 +53,7 @@ def _npx(draft: Draft, words: list[str]) -> tuple[Draft, list[str]]:
     if not packages and not rest:
         raise NotUnderstood("npx without a package")
     package = packages[0] if packages else rest.pop(0)
-    _check(package)
+    check(package)
     notes = [f"{name}: left out" for name, _ in options if name in ("--registry", "--userconfig", "--prefix")]
     return replace(draft, source={"npm": _unpinned(package)}, command=tuple(rest)), notes
 
@@ -68,7 +69,7 @@ def _uvx(draft: Draft, words: list[str]) -> tuple[Draft, list[str]]:
 
 def _of_pypi(draft: Draft, packages: list[str], command: tuple[str, ...], options: list[tuple[str, str]]) -> tuple[Draft, list[str]]:
     for package in packages:
-        _check(package)
+        check(package)
     packages = [one.replace("@", "==").removesuffix("==latest") for one in packages]
     notes = [f"{name} {safe(value)}: left out" for name, value in options if name in LEFT_OUT]
     pythons = [found[0] for name, value in options if name in ("--python", "-p") and (found := re.search(r"\b3\.\d+", value))]
@@ -76,7 +77,8 @@ def _of_pypi(draft: Draft, packages: list[str], command: tuple[str, ...], option
     return replace(draft, source={"pypi": packages[0] if len(packages) == 1 else packages}, command=command), notes
 
 
-def _check(package: str) -> None:
+def check(package: str) -> None:
+    """Raises NotUnderstood for what is no name of a package in a registry."""
     if NOT_A_REGISTRY.match(package):
         raise NotUnderstood(f"{safe(package)} does not come from a registry: build it into an image of yours, and use `image`")
     if REFERENCE.search(package):
@@ -112,7 +114,7 @@ def _local(draft: Draft, program: str, words: list[str]) -> tuple[Draft, list[st
         if rest and rest[0].startswith("npm:"):
             return replace(draft, source={"npm": _unpinned(rest[0].removeprefix("npm:").lstrip("/"))}, command=tuple(rest[1:])), []
         if rest and NOT_A_REGISTRY.match(rest[0]) and re.match(r"(https?|jsr):", rest[0]):
-            _check(rest[0])
+            check(rest[0])
         return _script(draft, "node", rest, ("nodejs",))
     if program in ("node", "bun", "tsx", "ts-node"):
         rest = rest[1:] if program == "bun" and rest[:1] == ["run"] else rest

@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 from bridge.clients.formats import transport_of
 from bridge.fleet import origins
+from bridge.fleet.adding import launchers
 from bridge.fleet.adding.draft import Draft, comment, executable
 from bridge.fleet.adding.secrecy import url_reveals
+from bridge.fleet.adding.wrapped import NotUnderstood
 from bridge.fleet.lock import tell
 from bridge.fleet.origins import About
 from bridge.fleet.parts import listed
@@ -49,7 +51,7 @@ class Source(Protocol):
 
 class Pypi:
     def draft(self, asked: Asked) -> Draft:
-        return asked.draft(pypi=asked.value)
+        return _of_a_registry(asked, pypi=asked.value)
 
     def pinned(self, draft: Draft, notes: list[str]) -> Draft:
         try:
@@ -76,7 +78,7 @@ class Pypi:
 
 class Npm:
     def draft(self, asked: Asked) -> Draft:
-        return asked.draft(npm=asked.value)
+        return _of_a_registry(asked, npm=asked.value)
 
     def pinned(self, draft: Draft, notes: list[str]) -> Draft:
         about = origins.look_at_npm(draft.source["npm"])
@@ -143,6 +145,14 @@ SOURCES: dict[str, Source] = {"pypi": Pypi(), "npm": Npm(), "binary": Binary(), 
 
 def source_of(draft: Draft) -> Source:
     return SOURCES[next(iter(draft.source), "command")]
+
+
+def _of_a_registry(asked: Asked, **source: str) -> Draft:
+    try:
+        launchers.check(asked.value)
+    except NotUnderstood as why:
+        raise UsageError(f"{why} (--image)") from None
+    return asked.draft(**source)
 
 
 def _refuse_secret(option: str, value: str) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shlex
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -84,6 +85,7 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
     adding = Adding(project, not arguments.no_trial, here, arguments.secrets)
     published = _published(Path(arguments.file)) if arguments.file else None
     variables = dict(text.partition("=")[::2] for text in arguments.env)
+    _refuse_address(arguments.name)
     if ("/" in arguments.name and not arguments.name.startswith("@")) or published is not None:
         if given or command or (arguments.name and arguments.file):
             raise UsageError("what is published says it all: leave the sources and the command out")
@@ -105,6 +107,20 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
     for added in every:
         print(summary(project, added, arguments.secrets))
     return 0 if any(added.path for added in every) else 1
+
+
+def _refuse_address(name: str) -> None:
+    """Raises UsageError for an address in the place of a name, with what was meant."""
+    if found := re.match(r"(?:git\+)?(?:https?|ssh)://(?:www\.)?([^/@]+@)?(?P<host>[^/:]+)|git@(?P<git>[^:]+):", name):
+        if (
+            found["git"]
+            or re.search(r"\b(?:github|gitlab|bitbucket|codeberg|gitea|git)\b", found["host"])
+            or name.startswith(("git+", "ssh:"))
+        ):
+            raise UsageError(
+                f"{name}: where source code lies: name the package that comes of it (--npm, --pypi), its image (--image) or a program of its releases (--binary)"
+            )
+        raise UsageError(f"{name}: a server that runs there? `mcp-bridge add NAME --url {shlex.quote(name)}` adds that")
 
 
 def _check_source(name: str, given: list[str], command: list[str]) -> None:
