@@ -44,6 +44,7 @@ SUCCESSOR = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 FOR_A_NEWER = re.compile(r"\bdepends? on Python>=(3\.\d+)")  # in the words of uv
+SERVES = re.compile(r"\bFastMCP\b|\bMCPServer\b|\bmcp\.server\b|\bjsonrpc\b|\btools/list\b")
 A_STUB = 1000  # bytes, in which there is no server: a version, a greeting
 DEPRECATED = "its publisher calls it deprecated"
 UNSEEN = ": its digest is not known, nor its entrypoint, with which `command` must begin"
@@ -62,6 +63,7 @@ class About:
     is_empty: bool = False  # it brings next to nothing but what it says of itself
     brings: tuple[str, ...] = ()  # what an empty one is there for: the packages that it requires
     extra: str = ""  # with which alone it gets what speaks MCP
+    serves: bool = True  # whether its code has anything of a server of MCP
 
 
 class NewerPython(UsageError):
@@ -147,7 +149,7 @@ def _successor(kind: str, package: str, said: str) -> str:
 def look_at_pypi(package: str, build: bool = False, python: str = PYTHON) -> About:
     """Unpack it alone, as an image would have it, and see which programs it brings: entry points, scripts and executables
     alike. A wheel's code does not run; what is built is built in a container, where there is Docker. Raises UsageError."""
-    is_empty, command = False, tuple[str, ...]()
+    is_empty, serves, command = False, True, tuple[str, ...]()
     try:
         if build and contained.is_there():
             said = contained.run(["python", "-c", _LOOK, package], PATIENCE)
@@ -158,8 +160,9 @@ def look_at_pypi(package: str, build: bool = False, python: str = PYTHON) -> Abo
                 [path] = Path(folder).glob("*.dist-info/METADATA")
                 metadata, programs = path.read_text(encoding="utf-8"), [one.name for one in Path(folder, "bin").glob("*") if one.is_file()]
                 command = _module(Path(folder)) if not programs else ()
-                code = [one.stat().st_size for one in Path(folder).rglob("[!.]*") if one.is_file() and path.parent not in one.parents]
-                is_empty = not (programs or command) and sum(code) < A_STUB
+                code = [one for one in Path(folder).rglob("[!.]*") if one.is_file() and path.parent not in one.parents]
+                is_empty = not (programs or command) and sum(one.stat().st_size for one in code) < A_STUB
+                serves = any(SERVES.search(one.read_text(encoding="utf-8", errors="replace")) for one in code if one.suffix == ".py")
     except Failed as error:
         if not build and has_no_wheel(error.printed):
             raise NoWheel(f"{package}: there is no wheel of it (for Python {python})") from None
@@ -169,7 +172,7 @@ def look_at_pypi(package: str, build: bool = False, python: str = PYTHON) -> Abo
     brings = tuple(one for one in requires if "extra ==" not in one) if is_empty else ()
     summary = about.get("Summary") or ""
     told = deprecation("pypi", package, summary)
-    return About(package, sorted(programs), summary, (), command, told, is_empty, brings, _extra(requires))
+    return About(package, sorted(programs), summary, (), command, told, is_empty, brings, _extra(requires), serves)
 
 
 def _extra(requires: list[str]) -> str:

@@ -804,7 +804,12 @@ def test_a_package_that_only_holds_a_name_is_empty(monkeypatch, code, is_empty):
 
     monkeypatch.setattr(origins, "unpack", unpack)
 
-    assert origins.look_at_pypi("it==0.1").is_empty is is_empty
+    about = origins.look_at_pypi("it==0.1")
+    assert about.is_empty is is_empty and not about.serves
+    with pytest.raises(
+        UsageError, match="is empty" if is_empty else "^it is no MCP server: it installs no program, and its code serves nothing. It"
+    ):
+        SOURCES["pypi"].pinned(Draft("it", {"pypi": "it==0.1"}), [])
 
 
 def test_a_package_for_a_newer_python_gets_that(monkeypatch):

@@ -169,6 +169,8 @@ def _with_program(draft: Draft, package: str, about: About) -> Draft:
                 raise UsageError(f"{package} is empty: it brings no program and next to no code, only what it says of itself")
             if about.command[:1] != ("python",):
                 says = f" It says of itself: {comment(said).rstrip('.')}." if said else ""
+                if not about.serves:
+                    raise UsageError(f"{package} is no MCP server: it installs no program, and its code serves nothing.{says}")
                 raise UsageError(f"{package} installs no program: is it a server?{says} Name what runs it after '--'")
             why = draft.why | {"taken": f"{package} installs no program: `{shlex.join(about.command)}` was taken"}
             return replace(draft, why=why, command=(*about.command, *(word for word in draft.command if word)))
