@@ -556,6 +556,15 @@ def test_a_server_of_http_that_knows_no_other_way_is_told_as_one_and_keeps_its_c
     assert draft.command == ("it",) and "it serves HTTP on port 5756" in notes._obstacle(draft, last, [])
 
 
+def test_what_was_tried_and_is_refused_is_neither_kept_nor_told():
+    shows = seen(words=["Error: no config"], help=["Usage: it", "Commands:", "  stdio  Serves MCP"], started=0.0)
+    refuses = seen(words=["Unknown argument: stdio"], started=0.0)
+
+    draft, last = tries.mended(tries.Tries(Table(shows, *[refuses] * 9), {}, add._checked), Draft("it", {"npm": "it@1.0.0"}, ("it",)))
+
+    assert (draft.command, last) == (("it",), shows)
+
+
 def test_a_client_of_mcp_is_refused_whatever_it_starts_and_asks():
     draft, tried = Draft("it", {"npm": "it@1.0.0"}, ("it",), description="Inspects servers"), tries.Tries(Table(), {}, add._checked)
     ended = seen(words=["No server"], started=0.0, is_client=True, starts=["npm"], reached=[(2.0, "it.example")])

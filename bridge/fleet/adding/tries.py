@@ -124,14 +124,15 @@ def mended(tries: Tries, draft: Draft) -> tuple[Draft, Seen]:
 
 
 def _without_what_was_in_vain(draft: Draft, seen: Seen, first: Seen, before: Draft) -> tuple[Draft, Seen]:
-    """The command as it was `before` where what was tried of it changed nothing, and what was seen `first` of a server of HTTP that knows no
-    other way."""
-    if needs.last_words(first) == needs.last_words(seen) and draft.volumes == before.volumes and not findings.uses_placeholder(seen):
+    """The command as it was `before`, where what was tried of it changed nothing; with what was seen `first`, where that is refused."""
+    words = needs.last_words(seen)
+    if usage.REFUSES.search(words) and not usage.REFUSES.search(needs.last_words(first)):
+        return replace(without_stdio(draft, before), command=before.command), first
+    if needs.last_words(first) == words and draft.volumes == before.volumes and not findings.uses_placeholder(seen):
         told = [name for name in references(draft) if name not in references(before)]
         if not (told and needs.speaks_of(seen, told)):
             draft = replace(draft, command=before.command)
-    is_refused = needs.listens(first) and usage.REFUSES.search(needs.last_words(seen))
-    return (without_stdio(draft, before), first if is_refused else seen) if is_refused or needs.listens(seen) else (draft, seen)
+    return without_stdio(draft, before) if needs.listens(seen) else draft, seen
 
 
 def _needs(draft: Draft) -> tuple[set[str], dict[str, str]]:
