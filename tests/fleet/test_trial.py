@@ -396,6 +396,7 @@ def test_what_others_compute_and_whether_they_want_to_is_seen(tmp_path):
         (lambda path: os.path.exists(path), "no such file", True),
         (lambda path: path.upper(), "", False),  # of somebody else
         (lambda path: path.upper(), "a key is required", None),
+        (lambda path: path.upper(), "getaddrinfo ENOTFOUND api.site.io", False),
         (lambda path: path.upper(), "command not allowed: test", None),
         (lambda path: os.path.realpath(path), "PATH_OUTSIDE_EXPORTS", False),
     ],

@@ -423,10 +423,10 @@ def _proposed(call: Made) -> dict[str, Any]:
 
 def paths(seen: Seen) -> str:
     """An argument of a tool that names a file or a folder of where it runs, with the tool: one that it was seen to look at, else one of which words say
-    it surely; empty where it was seen not to look, or to refuse the place."""
+    it surely; not one that it was seen not to look at, or to refuse."""
     looked = seen.report["looked"]
-    surely = [] if False in looked.values() else arguments.paths(seen.report["tools"], surely=True)
-    return next((one for one, has_looked in looked.items() if has_looked), next(iter(surely), ""))
+    surely = (one for one in arguments.paths(seen.report["tools"], surely=True) if looked.get(one) is None)
+    return next((one for one, has_looked in looked.items() if has_looked), next(surely, ""))
 
 
 # ---- storage ---------------------------------------------------------------------------

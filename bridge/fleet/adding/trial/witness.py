@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from bridge.child.environment import compose
 from bridge.fleet.adding.trial.arguments import OF_A_PLACE, REFUSES, probes
-from bridge.fleet.adding.trial.calls import Call, chosen, complaint, one_refusal, planned
+from bridge.fleet.adding.trial.calls import NO_NETWORK, Call, chosen, complaint, one_refusal, planned
 from bridge.fleet.adding.trial.package_files import MANY, SERVER, variables
 from bridge.fleet.adding.trial.published import Variable
 from bridge.inspect.connect import visit
@@ -370,7 +370,8 @@ async def _look(connection: Connection, report: Report, place: Path) -> None:
         shutil.rmtree(folder)
         said = f"{made['complaint']} {made['answer'][:SHORT]}".replace(str(link), "path").replace("_", " ")
         is_refused = bool(REFUSES.search(said) and OF_A_PLACE.search(said))
-        report["looked"][argument] = has_looked and not is_refused if has_looked or is_refused or not made["complaint"] else None
+        is_known = has_looked or is_refused or not made["complaint"] or NO_NETWORK.search(made["complaint"])  # which it asked instead
+        report["looked"][argument] = has_looked and not is_refused if is_known else None
 
 
 def _own(place: str, instead: Path) -> str:
