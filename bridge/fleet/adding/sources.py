@@ -165,10 +165,10 @@ def _with_program(draft: Draft, package: str, about: About) -> Draft:
     draft = replace(draft, description=draft.description or said)
     if not about.programs:
         if not draft.command or draft.command[0] == "" or draft.command[0].startswith("-"):
+            says = f" It says of itself: {comment(said).rstrip('.')}." if said else ""
             if about.is_empty:
-                raise UsageError(f"{package} is empty: it brings no program and next to no code, only what it says of itself")
+                raise UsageError(f"{package} is empty: it brings no program and next to no code.{says}")
             if about.command[:1] != ("python",):
-                says = f" It says of itself: {comment(said).rstrip('.')}." if said else ""
                 if not about.serves:
                     raise UsageError(f"{package} is no MCP server: it installs no program, and its code serves nothing.{says}")
                 raise UsageError(f"{package} installs no program: is it a server?{says} Name what runs it after '--'")
