@@ -353,17 +353,6 @@ def test_what_has_no_value_is_named_once():
     assert "not proved: IT_KEY has no value yet" in replace(draft, unproved={"tool": "look"}).text
 
 
-def test_what_a_login_writes_where_it_runs_is_brought_there():
-    it = seen(login="it auth", below=".it_tokens.json")
-
-    assert [*notes._login(Draft("it", cwd="/data"), it)] == [
-        (
-            "its README logs in by hand, once: run `it auth` where you have a browser:"
-            " volumes: [/where/that/ran/.it_tokens.json:/data/.it_tokens.json] brings what that writes"
-        )
-    ]
-
-
 def test_who_waits_for_the_operators_own_address_does_not_serve_http():
     waiting = seen(
         words=["connecting to http://it-url.placeholder.invalid", "Streamable HTTP"],

@@ -15,27 +15,6 @@ def shown_variables(*names):
 
 
 @pytest.mark.parametrize(
-    "code, path",
-    [
-        ('conn = sqlite3.connect("trades.db")', "trades.db"),
-        ("const db = new Database('./data/notes.sqlite')", "data/notes.sqlite"),
-        ('new Database("words.db", { readonly: true })', ""),
-        ('engine = create_engine(os.getenv("IT_URL", "sqlite:///./trades.db"))', "trades.db"),
-        ('create_engine("sqlite:////var/lib/it.db")', ""),
-        ('NOTES = "notes.json"\nwith open(NOTES, "w") as file:', "notes.json"),
-        ('NOTES: str = os.environ.get("IT_NOTES", "notes.json")\nopen(NOTES, "a")', "notes.json"),
-        ('NOTES = "notes.json"\nopen(NOTES)', ""),
-        ('class Settings:\n    token_path: Path = Path(".it_tokens.json")', ".it_tokens.json"),
-        ('DB = "it.db"\nsqlite3.connect(PLACE / DB)', ""),
-        ("const FILE = process.env.IT_FILE || 'memory.json'; fs.writeFileSync(FILE, text)", "memory.json"),
-        ('sqlite3.connect(os.path.join(HERE, "it.db"))', ""),
-    ],
-)
-def test_what_code_keeps_in_its_working_directory_is_found(code, path):
-    assert package_files.below_it(code) == ({path} if path else set())
-
-
-@pytest.mark.parametrize(
     "code, names",
     [
         ("const key = process.env.SITE_KEY ?? process.env['B_KEY']", ["B_KEY", "SITE_KEY"]),

@@ -59,7 +59,6 @@ def seen(
     about="",
     installer="",
     flag="",
-    below="",
     listens=(),
     looked=(),
 ):
@@ -97,7 +96,6 @@ def seen(
         "about": about,
         "installer": installer,
         "flag": flag,
-        "below": below,
         "listens": list(listens),
     }
     return Seen(report, [Reach(*one) for one in reached])

@@ -495,12 +495,8 @@ def with_driver(draft: Draft, seen: Seen) -> Draft:
 
 
 def with_home(draft: Draft, seen: Seen) -> Draft:
-    """A home or a working directory that is kept, where its README or its code says that it keeps something there, and nothing else is kept."""
+    """A home that is kept, where its README or its code says that it keeps something there, and nothing else is kept."""
     is_given = bool(draft.as_files) and bool(PurePosixPath(seen.report["home"]).suffix)  # a file that operators bring is a secret already
-    below = seen.report["below"]
-    if below and not (draft.volumes or draft.cwd):
-        why = f"by its code it keeps {below} where it runs: kept, not lost at the next start"
-        draft = replace(draft, volumes=(volume(draft.name, DATA),), cwd=DATA, why=draft.why | {"volumes": why})
     if not seen.report["home"] or findings.CACHES.search(seen.report["home"]) or draft.volumes or "HOME" in draft.env or is_given:
         return draft
     why = f"by its README or its code it keeps ~/{seen.report['home']}: kept, not lost at the next start"

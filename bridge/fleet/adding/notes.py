@@ -243,13 +243,12 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
     keys = [name for name in draft.optional if holds_secret(name) and (name in told or called_like(draft, name))]
     keys = [name for name in keys if not OF_A_CLIENT.search(name)]
     instead = f"; or give it a key ({named(keys, 2)})" if keys else ""
-    kept, below = seen.report["home"], seen.report["below"]
+    kept = seen.report["home"]
     place = str(PurePosixPath(kept).parent) if PurePosixPath(kept).suffix else kept
     at_home = f": volumes: [/your/home/{place}:{draft.env.get('HOME', '/tmp')}/{place}] brings what that writes"
     if place == "." and "HOME" in draft.env:  # a file alone could not be replaced, which is how many write one anew
         at_home = f": volumes: [/a/folder/of/yours:{draft.env['HOME']}] with a copy of your ~/{kept} in it brings what that writes"
-    there = f": volumes: [/where/that/ran/{below}:{draft.cwd}/{below}] brings what that writes"
-    brings = at_home if kept else there if below and draft.cwd else ", and bring what that writes by a volume"
+    brings = at_home if kept else ", and bring what that writes by a volume"
     if command and not (required and not SURELY_BY_HAND.search(command)):
         yield f"{'it wants a login' if said else 'its README logs in'} by hand, once: run `{command}` where you have a browser{brings}{instead}"
     elif not command and seen.report["browser"] and not draft.browses and all(map(OF_A_CLIENT.search, required)):

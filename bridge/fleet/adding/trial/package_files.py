@@ -81,15 +81,6 @@ WRITES = re.compile(
     r"|\bopen\(([^\n;]{1,120}?),\s*(?:mode=)?[\"'][wax]"
     r"|((?:[\w.]|\([^()\n;]*(?:\([^()\n]*\)[^()\n]*)*\))+)\.(?:mkdir\((?:\)|\w+=)|write_(?:text|bytes)\(|open\([\"'][wax])"
 )
-# A database or a file by a place below its working directory: in what opens it, or behind a variable or a name that is opened.
-_BELOW = r"""["'`](?:sqlite[\w+]*:///)?(?:\./)?(\.?[\w-]+(?:/[\w-]+)*\.(?:db|sqlite3?|duckdb|jsonl?))["'`]"""
-_OPENS = r"\b(?:connect|Database|DatabaseSync|TinyDB|create_(?:async_)?engine)\(\s*"
-OPENS_BELOW = re.compile(rf"{_OPENS}{_BELOW}(?![^()\n]*read_?only)", re.IGNORECASE)
-NAMED_BELOW = re.compile(
-    rf"\b(\w+)\s*(?::\s*\w+\s*)?=\s*(?:[^=\n;(]{{0,60}}(?:\|\||\?\?|\bor\b)\s*|[\w.]*(?:getenv|\.get)\([^()\n,]{{1,60}},\s*|Path\()?{_BELOW}"
-)
-TOKENS_FILE = re.compile(r"token_?(?:path|file)", re.IGNORECASE)  # which a login writes
-A_URL_BELOW = re.compile(r"""["'`]sqlite[\w+]*:///(?:\./)?([\w-]+(?:/[\w-]+)*\.\w+)["'`]""")
 # A program that it starts, in its languages; and that it asks somebody by HTTP, at which addresses.
 STARTS = re.compile(
     r"""\b(?:spawn|spawnSync|exec|execSync|execFile|execFileSync|execa|execAsync|which|Popen|run|check_output|check_call|call|create_subprocess_exec|create_subprocess_shell|\w*(?:[Ee]xec|[Rr]un|[Ss]pawn)\w*Command)\(\s*(?:\[\s*)?["'`]([a-z][\w.+-]*)["'` ]|exec\.(?:Command|LookPath)\("([a-z][\w.+-]*)\"|\[["']([a-z][\w.+-]*)["'], ["']-{1,2}\w"""
@@ -206,7 +197,6 @@ class Variables(NamedTuple):
     drives: str
     about: str
     installer: str
-    below: str
     flag: str
 
 
@@ -225,7 +215,6 @@ def variables(package: str, root: Path | None = None) -> Variables:
     started: set[str] = set()
     certain: set[str] = set()
     kept: set[str] = set()
-    below: set[str] = set()
     flags: set[str] = set()
     hosts: dict[str, None] = {}
     asked: dict[str, None] = {}
@@ -269,7 +258,6 @@ def variables(package: str, root: Path | None = None) -> Variables:
         is_client, is_server = is_client or bool(A_CLIENT.search(code)), is_server or bool(A_SERVER.search(code))
         is_counting = bool(OF_TELEMETRY.search(str(path)))
         kept.update(() if is_counting else at_home(code))
-        below.update(() if is_counting else below_it(code))
         if DRIVER.search(code):
             drives.add("chromium-driver")
         elif LAUNCHER.search(code) and LAUNCHES.search(code):
@@ -344,7 +332,6 @@ def variables(package: str, root: Path | None = None) -> Variables:
         min(drives, default=""),
         readmes.about(HEADERS.sub("", readme)),
         _installer(own),
-        min(below, default=""),
         min(flags, default=""),
     )
 
@@ -412,16 +399,6 @@ def _place(following: str, first: str = "") -> str:
     """The folder that the texts behind a home make, or behind the `first` part of them."""
     path = "/".join([first, *re.findall(r"""["'`}](?:~?/)?([\w.-]*\w[\w./-]*)(?=["'`])""", following)]).strip("/")
     return re.sub(r"(?<=\w)/[^/]*\.\w+$", "", path)
-
-
-def below_it(code: str) -> set[str]:
-    """The databases and files that code keeps in its working directory: connect("it.db"), PLACE = "it.json" … open(PLACE, "w"), sqlite:///it.db."""
-    found = {*OPENS_BELOW.findall(code), *A_URL_BELOW.findall(code)}
-    for name, path in NAMED_BELOW.findall(code)[:MANY]:
-        opened = re.escape(name)
-        writes = rf"\bopen\(\s*(?:self\.)?{opened}\s*,\s*['\"][wa]|\bwriteFile(?:Sync)?\(\s*(?:this\.)?{opened}\b|{_OPENS}(?:self\.|this\.)?{opened}\b"
-        found |= {path} if re.search(writes, code) or TOKENS_FILE.search(name) else set()
-    return found
 
 
 def long_options(text: str) -> dict[str, str]:

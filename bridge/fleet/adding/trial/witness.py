@@ -118,7 +118,6 @@ class Report(TypedDict):
     drives: str  # the Debian package of the browser that its code starts
     about: str  # what its README says first, in prose
     installer: str  # what npm would run when it installs it
-    below: str  # a database or a file that its code keeps in its working directory
     flag: str  # an option that its code knows, by which its program is the server
     listens: list[str]  # where it waits for others than the client that started it: 127.0.0.1:3025
 
