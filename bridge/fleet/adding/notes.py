@@ -106,7 +106,7 @@ def _obstacle(draft: Draft, best: Seen, lacking: list[str]) -> str:
     if (module := needs.absent_module(best)) and "pypi" in draft.source:
         packages = ", ".join([*listed(draft.source["pypi"]), "NAME"])
         return f": it imports {module}, which it neither has nor requires: broken as published, unless `pypi: [{packages}]` brings it"
-    if wanted := dependencies.not_in_a_package(best, draft.apt) or _platform(best):
+    if (wanted := dependencies.not_in_a_package(best, draft.apt) or _platform(best)).endswith("--url"):  # not here, whatever it is given
         return f": {wanted}"
     place = f" on port {found}" if (found := needs.port(best)) else ""
     by_http = f": it serves HTTP{place}, not its input and output: let it run elsewhere, and add it by --url"
@@ -114,6 +114,8 @@ def _obstacle(draft: Draft, best: Seen, lacking: list[str]) -> str:
 
 
 def _why_not(draft: Draft, best: Seen, lacking: list[str]) -> str:
+    if wanted := dependencies.not_in_a_package(best, draft.apt):
+        return f"it did not start: {wanted}"
     without = "" if dependencies.is_broken(best) or not lacking else f" without a real {', '.join(lacking)}"
     if without and not (_waits(best, lacking) or _asked(draft, best, lacking) or needs.speaks_of(best, lacking)):
         without = f" with what stood in for {named(lacking)}"  # which may be why, or not
