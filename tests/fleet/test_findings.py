@@ -528,7 +528,7 @@ def test_calls_that_failed_of_the_path_that_they_were_given_leave_no_doubt_of_a_
     it = seen(made("read", "open /tmp/file.xlsx: no such file or directory"), made("list", "read /tmp: is a directory"))
 
     assert findings.egress(it, False).why == "2 of its 2 tools were called, and none tried to reach anything"
-    refused = made("run", "Command not allowed: test", arguments={"command": "test"})
+    refused = made("run", "Command not allowed: test", arguments={"command": ["test"]})
     assert not findings.complains_of_a_guess(made("read", "cannot open /tmp/home/.it/state.json"))
     assert not findings.complains_of_a_guess(refused) and findings.complains_of_a_guess(refused | {"said": False})
 
@@ -539,6 +539,14 @@ def test_links_are_no_reason_for_a_network_and_a_key_or_an_unproved_client_is_on
     assert findings.egress(linked, True).why == "it has a key or an address of somebody: false if that is inside the fleet"
     assert findings.egress(linked, False).why == "its code is a client of somebody's: false if it does without"
     assert findings.egress(seen(started=0.0, speaks_to=["www.site.io"], asks=[]), False).allowed
+
+
+def test_a_service_that_a_call_did_without_is_none_that_it_looks_for():
+    lists = seen(made("list") | {"answer": "eth0, lo"}, reached=[(10.5, "127.0.0.1:5037")])
+    polite = seen(made("list") | {"answer": "is unreachable"}, reached=[(10.5, "127.0.0.1:5037")])
+
+    assert not findings.egress(lists, False).allowed
+    assert findings.egress(polite, False).why.startswith("it looks for a service at 127.0.0.1:5037")
 
 
 def test_a_service_whose_port_is_an_argument_s_default_is_where_callers_say():

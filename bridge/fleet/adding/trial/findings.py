@@ -128,7 +128,9 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), browses: boo
         return Egress(True, f"its tool {tool} tried {host}" if host else f"its tool {tool} goes to what it is given", hosts)
     if not report["started"] and hosts and _died_of_the_network(seen, hosts):
         return Egress(True, f"it did not start without {hosts[0]}", hosts)
-    if service := back_end(seen):
+    answered = [call for call in report["calls"] if _works(call) and _is_an_answer(call["answer"])]  # without it
+    missed = [one for one in seen.reached if not any(call["began"] <= one.at <= call["ended"] for call in answered)]
+    if service := back_end(replace(seen, reached=missed)):
         port = re.compile(rf"\"default\": \"?{service.rpartition(':')[2]}\b")  # of an argument
         if tool := next((one["name"] for one in report["tools"] if port.search(json.dumps(one.get("inputSchema")))), ""):
             return Egress(True, f"its tool {tool} goes to what it is given", hosts)
@@ -178,7 +180,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), browses: boo
 
 def complains_of_a_guess(call: Made) -> bool:
     """Whether it names the path or the word that it was given, for want of a better."""
-    guesses = re.escape(ANYTHING) if not call["said"] and ANYTHING in call["arguments"].values() else NOTHING.pattern
+    guesses = re.escape(ANYTHING) if not call["said"] and f'"{ANYTHING}"' in json.dumps(call["arguments"]) else NOTHING.pattern
     return bool(A_GUESSED_PATH.search(call["complaint"]) or re.search(rf"\b{guesses}\b", call["complaint"]))
 
 
