@@ -64,6 +64,7 @@ class About:
     brings: tuple[str, ...] = ()  # what an empty one is there for: the packages that it requires
     extra: str = ""  # with which alone it gets what speaks MCP
     serves: bool = True  # whether its code has anything of a server of MCP
+    extras: dict[str, set[str]] = field(default_factory=dict)  # of each: the packages that it brings
 
 
 class NewerPython(UsageError):
@@ -172,7 +173,15 @@ def look_at_pypi(package: str, build: bool = False, python: str = PYTHON) -> Abo
     brings = tuple(one for one in requires if "extra ==" not in one) if is_empty else ()
     summary = about.get("Summary") or ""
     told = deprecation("pypi", package, summary)
-    return About(package, sorted(programs), summary, (), command, told, is_empty, brings, _extra(requires), serves)
+    return About(package, sorted(programs), summary, (), command, told, is_empty, brings, _extra(requires), serves, _extras(requires))
+
+
+def _extras(requires: list[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for one in requires:
+        for extra in re.findall(r"\bextra == ['\"]([\w.-]+)['\"]", one):
+            found.setdefault(extra, set()).update(re.findall(r"^[\w.-]+", one))
+    return found
 
 
 def _extra(requires: list[str]) -> str:

@@ -55,6 +55,13 @@ def test_a_value_of_another_shape_is_given_the_shape_that_was_said(words: list[s
     assert stand_ins.shapes(words, ["OTHER_KEY", "SITE_ID"]) == ({"SITE_ID": shaped} if shaped else {})
 
 
+def test_what_wants_a_database_by_its_dialect_gets_one_in_memory():
+    words = ["sqlalchemy.exc.NoSuchModuleError: Can't load plugin: sqlalchemy.dialects:http"]
+
+    assert stand_ins.shapes(words, ["OTHER_KEY", "SITE_DB_URL"]) == {"SITE_DB_URL": "sqlite://"}
+    assert stand_ins.shapes(words, ["OTHER_KEY", "SITE_ID"]) == {}
+
+
 def test_credentials_of_google_in_a_variable_are_those_of_a_file():
     words = ['info = json.loads(os.environ["GOOGLE_CREDENTIALS"])', "json.decoder.JSONDecodeError: Expecting value"]
 

@@ -284,12 +284,15 @@ def test_a_server_that_dies_of_something_newer_than_itself_gets_what_it_was_made
     assert eras.mended(mended, seen(words=words[-1:], started=0.0), {constraint, "lib<2", "lib<=1.6.0"}) is None
 
 
-def test_where_the_last_of_a_major_version_is_too_new_too_the_very_version_is_tried_that_its_author_had(resolver):
-    words = ["ImportError: cannot import name 'x' from 'lib.server' (/opt/…)"]
+@pytest.mark.parametrize(
+    "said", ["ImportError: cannot import name 'x' from 'lib.server' (/opt/…)", "TypeError: Server() got an unexpected 'x'"]
+)
+def test_where_the_last_of_a_major_version_is_too_new_too_the_very_version_is_tried_that_its_author_had(resolver, said):
+    before = Draft("it", {"pypi": "it==1.0"}, constraints={"lib<2": "it dies with lib 2.0", "other<3": "…"})
 
-    mended = eras.mended(Draft("it", {"pypi": "it==1.0"}), seen(words=words, started=0.0), {"lib<2"})
+    mended = eras.mended(before, seen(words=[said], started=0.0), {"lib<2"})
 
-    assert list(mended.constraints) == ["lib<=1.6.0"]
+    assert list(mended.constraints) == ["other<3", "lib<=1.6.0"]
 
 
 def test_of_all_that_it_uses_what_has_a_new_major_version_is_tried_first(monkeypatch):
@@ -299,6 +302,7 @@ def test_of_all_that_it_uses_what_has_a_new_major_version_is_tried_first(monkeyp
 
     assert [wanted for wanted, _ in eras._python("it==1.0", "AttributeError: 'Server' object has no attribute 'x'")] == [
         "lib<2",
+        "lib<=1.5",
         "a<=1.8",
         "z<=3.0",
     ]

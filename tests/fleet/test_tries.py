@@ -279,6 +279,18 @@ def test_a_program_that_its_readme_installs_from_npm_comes_with_that_package_and
     assert image_parts.with_its_package(Draft("it", {"pypi": "it==1"}), absent, set()) is None
 
 
+@pytest.mark.parametrize("package, better", [("it==1.0", "it[small]==1.0"), ("it[mcp]==1.0", "it[mcp,small]==1.0")])
+def test_a_module_that_an_extra_brings_is_had_by_that(package, better, monkeypatch):
+    extras = {"all": {"fast-api", "other"}, "small": {"Fast.API"}, "mcp": {"mcp"}}
+    monkeypatch.setattr(origins, "look_at_pypi", lambda *_: origins.About(package, extras=extras))
+    dead = seen(words=["ModuleNotFoundError: No module named 'fast_api'"], started=0.0)
+    draft = Draft("it", {"pypi": package}, ("it",))
+
+    assert image_parts.with_its_package(draft, dead, tried := set()).source == {"pypi": [better]}
+    assert image_parts.with_its_package(draft, dead, tried) is None
+    assert image_parts.with_its_package(draft, seen(words=["ModuleNotFoundError: No module named 'else'"], started=0.0), set()) is None
+
+
 @pytest.mark.parametrize("helps, source", [(True, ["it==1.0", "pip==26.1"]), (False, "it==1.0")])
 def test_a_tool_of_pythons_that_a_server_runs_is_beside_it_and_stays_if_it_is_missed_no_more(monkeypatch, helps, source):
     absent, tool = seen(made("list_packages"), words=[WITHOUT_PIP]), made("install_package", "it is read-only")

@@ -49,7 +49,7 @@ def mended(draft: Draft, seen: Seen, tried: Set[str]) -> Draft | None:
             return None
         for wanted, why in found:
             if wanted not in tried and wanted not in known:
-                more = known | {wanted: why}
+                more = {one: said for one, said in known.items() if one == wanted or _name(one) != _name(wanted)} | {wanted: why}
                 return replace(draft, constraints=more) if "pypi" in draft.source else replace(draft, overrides=more)
     except (Failed, ValueError):
         pass
@@ -62,17 +62,24 @@ def _python(package: str, text: str) -> Iterator[tuple[str, str]]:
     own = _normal(re.split(r"[\[=]", package)[0])
     blamed = [found[1] for blame in BLAMES for found in blame.finditer(text)] + FRAME.findall(text)[::-1]
     others = (name for name in map(_normal, blamed) if name != own and name in now)
-    yield from _constraints(dict.fromkeys(others), born, now, is_blamed=True)
-    # Where the fault shows in the package's own lines it is of something that they use, of a new major version before all.
-    yield from sorted(_constraints(direct, born, now), key=lambda found: "<=" in found[0])
+    yield from _constraints(dict.fromkeys(others), born, now)
+    # Where the fault shows in the package's own lines it is of something that they use: of a new major version before all, then of what its
+    # author had, where the last of the major version before is too new, too.
+    every = [*_constraints(direct, born, now)]
+    grown = {_name(one) for one, _ in every if "<=" not in one}
+    yield from sorted(every, key=lambda found: ("<=" in found[0], _name(found[0]) not in grown))
 
 
-def _constraints(names: Iterable[str], born: date, now: Mapping[str, str], is_blamed: bool = False) -> Iterator[tuple[str, str]]:
+def _name(constraint: str) -> str:
+    return constraint.partition("<")[0]
+
+
+def _constraints(names: Iterable[str], born: date, now: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name in names:
         then = _newest(name, born)
         if constraint := _constraint(name, then, now[name]):
             yield constraint, f"it dies with {name} {now[name]}"
-            if is_blamed and "<=" not in constraint:  # what its author had, where the last of that major version is too new, too
+            if "<=" not in constraint:
                 yield f"{name}<={then}", f"it dies with {name} {now[name]}"
 
 

@@ -1,12 +1,13 @@
 """What an image is given besides its package, where a trial misses it: packages of Debian, of npm and of PyPI, a link, what must be compiled."""
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 
 from bridge.fleet import origins
 from bridge.fleet.adding.draft import Draft
 from bridge.fleet.adding.mends import with_driver, with_links
-from bridge.fleet.adding.trial import dependencies
+from bridge.fleet.adding.trial import dependencies, needs
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.lock import tell
 from bridge.fleet.parts import BROWSERS, listed
@@ -29,7 +30,12 @@ def misses_what_a_package_should_bring(draft: Draft, seen: Seen) -> bool:
 
 def with_its_package(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:
     """With the package of npm that its README has installed besides, where that brings a program which it does not find; with the tools of
-    Python's that it runs."""
+    Python's that it runs; with the extra that brings a module which it does not find."""
+    module = needs.absent_module(seen) if "pypi" in draft.source else ""
+    if module and module not in tried:
+        tried.add(module)
+        if other := _with_an_extra(draft, module):
+            return other
     if new := [name for name in dependencies.of_python(seen) if "pypi" in draft.source and name not in tried]:
         tried.update(new)
         with suppress(UsageError):
@@ -46,6 +52,21 @@ def with_its_package(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:
             if brought := absent & {*about.programs}:
                 tell(f"{draft.name}: it looks for {', '.join(brought)}, which its README installs with {name}; trying that")
                 return replace(draft, source={"npm": [*listed(draft.source["npm"]), about.package]})
+    return None
+
+
+def _with_an_extra(draft: Draft, module: str) -> Draft | None:
+    package, *others = listed(draft.source["pypi"])
+    with suppress(UsageError):
+        about = origins.look_at_pypi(package, draft.build, draft.python or origins.PYTHON)
+        fit = [name for name, brings in about.extras.items() if module in {re.sub(r"[-.]", "_", one.lower()) for one in brings}]
+        if fit:
+            extra = min(fit, key=lambda name: len(about.extras[name]))
+            tell(f"{draft.name}: it imports {module}, which its extra {extra} brings; trying with that")
+            name, _, version = package.partition("==")
+            return replace(
+                draft, source={"pypi": [f"{f'{name[:-1]},{extra}]' if '[' in name else f'{name}[{extra}]'}=={version}", *others]}
+            )
     return None
 
 
