@@ -115,6 +115,7 @@ def test_what_it_says_of_itself_in_its_help_too_is_why_it_does_not_start():
         ("Set X_KEY or both X_USER and X_PASS", ["X_KEY"], ["X_USER", "X_PASS"]),
         ("X_KEY, Y_KEY or Z_KEY is required", ["X_KEY"], ["Y_KEY", "Z_KEY"]),
         ("X_URL and X_KEY must be set", ["X_URL", "X_KEY"], []),
+        ("[SETUP_BLOCKED: ask a human] X_KEY is not set", ["X_KEY"], []),
         ("set X_TOKEN or X_TOKEN_FILE", ["X_TOKEN"], []),
         ("X_URL must be set (or set X_ALLOW_FALLBACK=true)", ["X_URL"], []),
         ("botocore: Unable to locate credentials", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], []),

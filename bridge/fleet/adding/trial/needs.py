@@ -22,6 +22,7 @@ WANTS = re.compile(
     re.IGNORECASE,
 )
 NOT_ENGLISH = re.compile(r"[^\W\d_A-Za-z]")  # the letters of other languages, whose words for that nobody lists
+A_TAG = re.compile(r"\[[A-Z_]+:")  # of a complaint: [NOT_SET: X_KEY]
 NO_VARIABLE = re.compile(
     r"^KUBERNETES_MASTER$|^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|EAI|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|FASTMCP)_|_EXPORTED$"
     r"|(^|_)(ALLOW|DISABLE|ENABLE|SKIP|FORCE|DEBUG|VERBOSE|INSECURE)(_|$)"  # a switch: advice, and no need
@@ -318,7 +319,8 @@ def _groups(line: str) -> list[list[str]]:
 
 
 def _variables(text: str) -> Iterator[str]:
-    names = [name for name in dict.fromkeys(NAMED.findall(text)) if not (NO_VARIABLE.search(name) or AN_ERROR.search(name))]
+    every = dict.fromkeys(NAMED.findall(A_TAG.sub("", text)))
+    names = [name for name in every if not (NO_VARIABLE.search(name) or AN_ERROR.search(name))]
     # NAME_FILE beside NAME is another way to give the same.
     return (name for name in names if name.removesuffix("_FILE") == name or name.removesuffix("_FILE") not in names)
 
