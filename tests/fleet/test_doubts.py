@@ -29,8 +29,6 @@ def variable(name, said=False, shown=True):
         "first": shown,
         "path": "",
         "one_of": False,
-        "chosen": False,
-        "selects": False,
     }
 
 

@@ -394,12 +394,6 @@ def test_what_it_tried_is_proposed_as_a_list_beside_egress_and_decides_nothing()
     assert "# egress" not in Draft("it", command=("it",), egress=False, reached=reached).text
 
 
-def test_a_server_of_which_an_operator_names_the_hosts_talks_to_somebody():
-    it = seen(made("look"), tools=[tool("look"), tool("connect")], patterns=["SITE_…_HOST"])
-
-    assert findings.egress(it, False, mends.with_a_name(it)).allowed
-
-
 def test_an_answer_of_nothing_proves_nothing_where_others_ask_somebody():
     empty = made("get_earnings", began=9.1, ended=9.2) | {"answer": "[]"}
     asking = made("get_prices", "fetch failed")

@@ -225,7 +225,7 @@ def test_a_program_that_debian_has_not_is_told_so():
     assert any("starts helm" in line and "Debian has no package" in line for line in told)
 
 
-def test_a_key_that_must_stand_among_its_arguments_and_variables_with_a_name_of_the_operators_are_told():
+def test_a_key_that_must_stand_among_its_arguments_is_told():
     draft = Draft(
         "it",
         command=("it", "--key=${IT_API_KEY}", "${IT_URL}"),
@@ -233,12 +233,11 @@ def test_a_key_that_must_stand_among_its_arguments_and_variables_with_a_name_of_
         egress=True,
         why={"egress": "its tool look tried x.org"},
     )
-    told = notes.of_a_started_one(draft, "it", seen(made("look"), patterns=["SITE_…_HOST", "SITE_…_COLOUR"]))
+    told = notes.of_a_started_one(draft, "it", seen(made("look")))
 
     assert told == [
         "egress: true: its tool look tried x.org",
         "IT_API_KEY stands among its arguments, which every process in its container sees: no variable was found that it reads instead",
-        "its code reads SITE_…_HOST, with a name of yours in the middle: each that you have belongs into its 'env' or 'secrets'",
         "works: look was called",
     ]
 

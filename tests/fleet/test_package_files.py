@@ -36,33 +36,20 @@ def test_the_variables_that_code_asks_for_are_found(code, names):
 
 
 @pytest.mark.parametrize(
-    "file, code, readme, reads, patterns",
+    "file, code, readme, reads",
     [
-        ("it.js", 'P(e.key,A("SITE_API_KEY"),"")', "Set SITE_API_KEY.", ["SITE_API_KEY"], []),
-        ("it.js", 'P(e.key,A("SITE_API_KEY"),"")', "Nothing.", [], []),
-        ("it.js", 'throw Error("no SITE_API_KEY")', "SITE_API_KEY, one day", [], []),
-        ("it.py", "class Settings(BaseSettings):\n    SITE_TOKEN: SecretStr\n", "Set SITE_TOKEN.", ["SITE_TOKEN"], []),
-        (
-            "it.js",
-            "env[`SITE_${name}_HOST`]; env[`SITE_${name}_PASSWORD`]; /^SITE_([A-Z]+)_USER$/; env('SITE_TIMEOUT_MS')",
-            '"env": {"SITE_LONDON_HOST": "x", "SITE_LONDON_PASSWORD": "y"} SITE_TIMEOUT_MS',
-            ["SITE_TIMEOUT_MS"],
-            ["SITE_…_HOST", "SITE_…_PASSWORD"],
-        ),
-        ("it.py", 'os.getenv(f"SITE_{name}_PASS")', '"env": {"SITE_my_shop_PASS": "x"}', [], ["SITE_…_PASS"]),
-        ("it.py", 'os.environ[f"SITE_{name}_KEY"]; os.environ["SITE_B_KEY"]', "SITE_A_KEY=… SITE_B_KEY=…", ["SITE_B_KEY"], ["SITE_…_KEY"]),
+        ("it.js", 'P(e.key,A("SITE_API_KEY"),"")', "Set SITE_API_KEY.", ["SITE_API_KEY"]),
+        ("it.js", 'P(e.key,A("SITE_API_KEY"),"")', "Nothing.", []),
+        ("it.js", 'throw Error("no SITE_API_KEY")', "SITE_API_KEY, one day", []),
+        ("it.py", "class Settings(BaseSettings):\n    SITE_TOKEN: SecretStr\n", "Set SITE_TOKEN.", ["SITE_TOKEN"]),
     ],
 )
-def test_what_its_readme_names_is_a_variable_where_its_code_uses_it_and_names_of_an_example_are_none(
-    tmp_path, monkeypatch, file, code, readme, reads, patterns
-):
+def test_what_its_readme_names_is_a_variable_where_its_code_uses_it(tmp_path, monkeypatch, file, code, readme, reads):
     (tmp_path / file).write_text(code)
     (tmp_path / "README.md").write_text(readme)
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / file, tmp_path / "README.md"])
 
-    found = package_files.variables("it")
-
-    assert (found.reads, found.patterns) == (reads, patterns)
+    assert package_files.variables("it").reads == reads
 
 
 def test_what_may_be_left_out_and_no_code_spells_is_somebody_else_s(tmp_path, monkeypatch):
@@ -315,7 +302,6 @@ def test_other_code_than_that_of_a_package_of_that_name_may_speak_mcp(tmp_path, 
         ("p.add_argument('--base-url', help=f(g(1)), default=os.environ.get('SITE_URL'))", {"--base-url": "SITE_URL"}),
         ("p.option('-k, --key <key>', 'the key', process.env.SITE_KEY)", {"--key": "SITE_KEY"}),
         ("p.add_argument('--key')\nos.getenv('SITE_KEY')", {}),
-        ("flags: ['--api-key', '-k']; process.env[`SITE_${it.name.toUpperCase()}`]", {"--api-key": "SITE_API_KEY"}),
         ("p.add_argument('--port', default=80 if os.getenv('SITE_KEY') else 81)", {}),
     ],
 )

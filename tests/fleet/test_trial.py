@@ -119,7 +119,6 @@ def test_what_stood_in_for_a_value_is_shown_to_nobody():
     told = notes.of_one_that_did_not_start(Draft("it", egress=True, why={"egress": "x"}), seen(words=words, started=0.0), [], [])
 
     assert any("SITE_…_URL" in line for line in told) and "placeholder" not in " ".join(told)
-    assert any("its code reads SITE_…_URL, with a name of yours" in line for line in told)
 
 
 def test_a_pin_to_what_has_no_wheel_is_loosened_and_says_why(monkeypatch):

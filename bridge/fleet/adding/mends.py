@@ -31,7 +31,6 @@ LISTENS = re.compile(r"(^|_)(BIND|LISTEN|SSE|HTTP|MCP|ALLOWED|CALLBACK|REDIRECT)
 TRANSPORT = re.compile(r"(^|_)TRANSPORT(_(TYPE|MODE|KIND))?$")
 STDIO = (("--stdio",), ("--transport", "stdio"), ("stdio",))  # how servers are told to talk on their input and output
 WANTS_A_VALUE = re.compile(r"\b(?:missing|requires?|expects?|expected|needs?)\b.{0,40}\b(?:value|argument)\b", re.IGNORECASE)
-BUILT = re.compile(rf"\b([A-Z][A-Z0-9_]*_)(?i:{findings.STAND_IN})(_[A-Z0-9_]*[A-Z0-9])")
 MORE_MEMORY = {"": "1g", "1g": "2g"}
 MANY = 6  # variables that are tried at once
 BESIDE_A_KEY = re.compile(
@@ -379,13 +378,6 @@ def beside_a_host(seen: Seen) -> list[str]:
     names = [name for name in seen.report["reads"] if name.endswith(("_HOST", "_URL")) and not LISTENS.search(name.removeprefix("MCP_"))]
     hosts = {name.rpartition("_")[0] for name in names} - {"MCP"}
     return [name for name in _keys_of_its_own(seen) if name.rpartition("_")[0] in hosts]
-
-
-def with_a_name(seen: Seen) -> list[str]:
-    """Its variables that have a name of the operator's in them (SITE_…_HOST): the keys and addresses among them; and those that it misses
-    under what stood in for that name."""
-    missed = [f"{before}…{after}" for line in seen.report["words"] for before, after in BUILT.findall(line)]
-    return list(dict.fromkeys([*(one for one in seen.report["patterns"] if holds_secret(one) or SETTING.search(one)), *missed]))
 
 
 def with_named(draft: Draft, names: list[str]) -> Draft:

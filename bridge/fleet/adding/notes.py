@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from bridge.fleet.adding.draft import Draft, comment, holds_secret
-from bridge.fleet.adding.mends import DATA, NO_FILE, called_like, targets, volume, with_a_name
+from bridge.fleet.adding.mends import DATA, NO_FILE, called_like, targets, volume
 from bridge.fleet.adding.publishers import besides
 from bridge.fleet.adding.trial import dependencies, findings, needs, stand_ins, usage
 from bridge.fleet.adding.trial.calls import NO_NETWORK, with_underscores
@@ -65,7 +65,6 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             *([] if lacking else _elsewhere(draft, best)),
             *([reads] if wanted and is_open and not _asked(draft, best, lacking) else []),
             *([f"the commands of its program ({named(others)}) serve nothing: is it a server?"] if is_open and others else []),
-            *_with_a_name(best),
             *_programs(draft, best),
             *_login(draft, best),
             *filter(None, map(draft.why.get, ("program", "driver", "instead", "profile", "here"))),
@@ -191,7 +190,6 @@ def _decisions(draft: Draft) -> Iterator[str]:
 
 def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     reads = closed.report["reads"]
-    yield from _with_a_name(closed)
     if more := besides(draft, closed):
         yield f"what it may do is set in its `env`: its README has {named(more, 6)}"
     if inside := findings.storage(closed, targets(draft)).inside:
@@ -260,11 +258,6 @@ def _login(draft: Draft, seen: Seen) -> Iterator[str]:
 def _elsewhere(draft: Draft, seen: Seen) -> Iterator[str]:
     if url := seen.report["elsewhere"]:
         yield f"its README has clients talk to a server at {url}: take this stanza away, and `mcp-bridge add {draft.name} --url {shlex.quote(url)}` adds that"
-
-
-def _with_a_name(seen: Seen) -> Iterator[str]:
-    if patterns := with_a_name(seen):
-        yield f"its code reads {named(patterns)}, with a name of yours in the middle: each that you have belongs into its 'env' or 'secrets'"
 
 
 def _oddities(draft: Draft, litellm_name: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from bridge.fleet import origins
 from bridge.fleet.adding import eras, notes, secret_values
 from bridge.fleet.adding.draft import Draft, comment
 from bridge.fleet.adding.image_parts import misses_what_a_package_should_bring, with_more_in_its_image, without_what_was_in_vain
-from bridge.fleet.adding.mends import DATA, beside_a_host, of_somebody, unsaid, volume, with_a_name, with_home, with_storage, without
+from bridge.fleet.adding.mends import DATA, beside_a_host, of_somebody, unsaid, volume, with_home, with_storage, without
 from bridge.fleet.adding.trial import arguments, dependencies, findings, needs
 from bridge.fleet.adding.trial.attempt import CONTAINED, NotTried, bench, of_files
 from bridge.fleet.adding.trial.container import Seen, own_package
@@ -120,7 +120,7 @@ def _decided(tries: Tries, draft: Draft, closed: Seen, where: str) -> Proof:
     stanza, opened, as_tried = tries.check(draft), None, draft
     wanted = unsaid(draft, closed)
     talks = draft.talks or bool(wanted and not closed.report["started"])
-    keys = of_somebody(draft.optional) or with_a_name(closed) or beside_a_host(closed)
+    keys = of_somebody(draft.optional) or beside_a_host(closed)
     demanded = [name for name in secret_values.names(draft) if name not in map(draft.stored_as, draft.optional)]
     addresses = list(filter(needs.ADDRESS.search, demanded))
     egress = findings.egress(closed, talks, keys, draft.browses, addresses)

@@ -57,7 +57,6 @@ OF_AN_API_HOST = re.compile(r"https?://(?!\S*(?:test|sandbox|demo|staging))(?:[\
 A_FILES_PATH = re.compile(r"(~|\.{0,2}/|[A-Za-z]:\\)[^:]*\.(json|pem|key|p8|p12|pfx|ya?ml)$")
 A_FILE = re.compile(rf"{A_KEYS_FILE.pattern}|(^|_)KUBECONFIG$")
 OF_A_CHOICE = re.compile(r"(^|_)(TYPE|DIALECT|DRIVER|ENGINE|PROVIDER|BACKEND)$")
-NOTHING_REAL = re.compile(r"(mock|demo|test|fake|dummy|stub|sample|example)(ed|s)?([_-]\w+)?", re.IGNORECASE)
 HAS_A_PASSWORD = re.compile(r"\b(?:password|passwd|pwd|secret|token)\W{0,4}[:=]", re.IGNORECASE)
 MORE = re.compile(r"(^|_)(CUSTOM|EXTRA|ADDITIONAL)_|(^|_)PROXY(_(UR[IL]|HOST|PORT|SERVER|ADDRESS|USER|USERNAME|PASS|PASSWORD|AUTH))?$")
 ON_A_DESK = re.compile(r"/Applications/|Program Files|\.(?:exe|dylib|dll|so|app)$|/bin/", re.IGNORECASE)
@@ -104,18 +103,13 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
         and not (_first_part(one["name"]) in listens and one["name"].endswith(("_HOST", "_PORT")))
         and not (one["name"] in seen.report["misspelt"] and any(name.startswith(f"{_first_word(one)}_") for name in draft.secrets))
         and not (one["name"] in seen.report["misspelt"] and one["name"] in OF_A_DESK)  # there is no such SDK
-        and not _is_kept_at_home(one, seen.report["home"])
     ]
     keys = _keys(draft, seen, every)
     firsts = {_first_word(one) for one in keys} or {_first_word(one) for one in every if one["first"] and one["needed"]}
     offered = [one for one in every if one not in keys and _may_be_set(one, seen, firsts, all_names)]
     # Who shows keys of many services at once shows what there is.
     is_of_many = len({_first_word(one) for one in keys if one["needed"]}) > MOST_SERVICES
-    needed = {
-        one["name"]
-        for one in every
-        if not is_of_many and (one["selects"] or (one["needed"] and not _has_a_default(one)) or _would_find_itself(one) or _is_public(one))
-    }
+    needed = {one["name"] for one in every if not is_of_many and ((one["needed"] and not _has_a_default(one)) or _would_find_itself(one))}
     needed = {name for name in needed if not MORE.search(name)}
     kinds = [ONE_OF_A_KIND.sub("", name) for name in needed]
     needed = {name for name in needed if not ONE_OF_A_KIND.search(name) or kinds.count(ONE_OF_A_KIND.sub("", name)) < 2}
@@ -129,7 +123,6 @@ def with_published(draft: Draft, seen: Seen) -> Draft:
     }
     optional = [one["name"] for one in keys if one["name"] not in {*needed, *plain}]
     optional += [one["name"] for one in offered if one["name"] not in plain]
-    optional += [one["name"] for one in every if one["name"] in needed and one["name"] not in optional and _is_nothing_real(one)]
     secrets = [one["name"] for one in keys if one["name"] in needed] + optional
     maybe = [*keys, *(one for one in offered if TRUSTS.search(one["name"]) or A_FILE.search(one["name"]))]
     files = [
@@ -215,11 +208,6 @@ def _with_ways(every: list[Variable], draft: Draft) -> Draft:
     )
 
 
-def _is_kept_at_home(one: Variable, home: str) -> bool:
-    """The path of what it keeps in its home anyhow, and so writes: no file of an operator's could stand there."""
-    return bool(home) and one["default"] == f"~/{home}"
-
-
 def _first_part(name: str) -> str:
     return name.rpartition("_")[0]
 
@@ -269,8 +257,6 @@ def _may_be_set(one: Variable, seen: Seen, firsts: Collection[str], all_names: C
         return is_of_it and not one["needed"]
     if name.endswith("_PORT") and name.removesuffix("PORT") + "HOST" in all_names:
         return is_of_it
-    if one["chosen"]:
-        return is_of_it and not TRANSPORT.search(name)
     if one["first"] and WHOM.search(name):
         return is_of_it
     if SWITCH.search(name) or one["value"].lower() in ("true", "false"):
@@ -304,11 +290,6 @@ def is_here(address: str) -> bool:
     return bool(ON_ITSELF.search(address))
 
 
-def _is_public(one: Variable) -> bool:
-    """The address of one of several ways in, which is there for whoever has its key."""
-    return one["one_of"] and one["first"] and bool(A_PUBLIC_URL.fullmatch(one["value"])) and not _is_for_operators(one["value"])
-
-
 def _is_list(one: Variable) -> bool:
     """What everybody switches on or allows, and nobody says what is so where it is left out."""
     return one["first"] and not (one["default"] or OFF.search(one["name"])) and bool(A_LIST.fullmatch(one["value"]))
@@ -323,18 +304,9 @@ def _is_for_operators(value: str) -> bool:
     return not value or is_blank(value) or bool(ONLY_OPERATORS_KNOW.search(value) or ON_ITSELF.search(value))
 
 
-def _is_nothing_real(one: Variable) -> bool:
-    """A choice of which only that is shown what serves to try it."""
-    return bool(OF_A_CHOICE.search(one["name"]) and NOTHING_REAL.fullmatch(one["value"]))
-
-
 def _value(one: Variable, name: str) -> str:
     """What stands for it in the stanza; empty where the example says what is there anyhow, or nothing that anybody would want."""
-    if _is_nothing_real(one):
-        return ""
     reference, value = f"${{{one['name']}}}", one["value"] or one["default"]
-    if one["selects"]:
-        return value if PLAIN.fullmatch(value) else ""
     if OF_AN_API.search(one["name"]) or _is_program(one):
         return reference
     if "://" not in value and (SURELY_A_PLACE.search(one["name"]) or A_PLACE.search(value)):

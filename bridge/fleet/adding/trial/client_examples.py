@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -25,12 +25,10 @@ PAIR = re.compile(
 )
 VALUE = r"""(?:"[^"\n]*"|'[^'\n]*'|[^\s\\]*)"""
 GIVEN = re.compile(rf"""(?:^|\s)(?:-e|--env)((?:[ =]["']?{NAME}={VALUE})+)""")  # to `claude mcp add` more of them at once
-BEFORE = re.compile(rf"(?:env|{NAME}=\S*)(?:\s|$)")  # what starts a program with variables, in its place
 # A line of an `.env`, or of a shell.
 ASSIGNED = re.compile(
     r"""^[ \t]*(?P<off>\#[ \t]*)?(?:export[ \t]+|set[ \t]+|\$env:)?(?P<name>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[ \t]?=[ \t]?(?P<value>"[^"\n]*"|'[^'\n]*'|<[^<>\n]*>|[^\s#]*)(?P<rest>.*)$"""
 )
-IN_SOME_CASES = re.compile(r"\((?:for|if|when|only)\b", re.IGNORECASE)
 FETCHES = re.compile(r"(?:^|/)(?:npx|bunx|uvx|pnpx|pipx|pnpm|bun|yarn|uv|npm)(?:\.cmd|\.exe)?$")
 RUNS = re.compile(r"(?:node|python[\d.]*|docker|podman|deno|cmd|sh|bash|env|poetry|java|dotnet)?(?:\.exe)?$")
 TELLS = re.compile(
@@ -46,7 +44,6 @@ SERVES = re.compile(
     r"(?:--(?:transport|mode)|(?<!\S)-t)[ =](?:sse|http|streamable)|(?<!\S)--(?:http|sse)\b|\b\w*(?:HTTP|SSE)_PORT=|TRANSPORT=[\"']?(?:sse|http|streamable)",
     re.IGNORECASE | re.MULTILINE,
 )
-RUNS_A_CONTAINER = re.compile(r"\b(?:docker|podman) run\b")
 FEW = 4  # of so many configurations, one that has less says nothing
 A_PLACE = re.compile(r"^git\+|^[./~]|^[A-Za-z]:[\\/]|\.(?:py|m?js)$")
 
@@ -91,27 +88,17 @@ def examples(readme: str, package: str) -> Iterator[Shown]:
         text = readme[start:end]
         inside = end
         arguments = [one for block in ARGUMENTS.findall(text)[:1] for one in QUOTED.findall(block)]
-        before, program, own = _started((QUOTED.search(readme, found.end() - 1) or [""])[0].strip("\"'"), arguments)
-        if _is_another(program, own, package, is_named) or SERVES.search(" ".join(arguments)):
+        program = (QUOTED.search(readme, found.end() - 1) or [""])[0].strip("\"'")
+        if _is_another(program, arguments, package, is_named) or SERVES.search(" ".join(arguments)):
             continue
         block = ENV.search(text)
         values, words = _pairs(text[block.end() : _end(text, block.end() - 1)]) if block else ({}, {})
-        values = _given_by_options(program) | _given_by_options(" ".join(arguments)) | before | values
+        values = _given_by_options(program) | _given_by_options(" ".join(arguments)) | values
         # What its arguments refer to is the client's, and not read by the server.
         values = {name: value for name, value in values.items() if not re.search(rf"\$\{{?(env:)?{name}\b", " ".join(arguments))}
         # An environment that is shown empty comes from elsewhere.
         is_whole = bool(set(values) - {"NODE_OPTIONS"}) or not (block or _says_more(arguments))
         yield Shown(values, words, is_whole, _is_aside(readme, start))
-
-
-def _started(program: str, arguments: list[str]) -> tuple[dict[str, str], str, list[str]]:
-    """What stands before the program (`env NAME=value … npx`, also where the program is `env`), the program, and its arguments."""
-    words = [*program.split(), *arguments] if BEFORE.match(program) else []
-    given: dict[str, str] = {}
-    while words and (words[0] == "env" or BEFORE.match(words[0])):
-        name, equals, value = words.pop(0).partition("=")
-        given |= {name: value} if equals else {}
-    return (given, words[0], words[1:]) if words else (given, program, arguments)
 
 
 def lines_of_a_shell(readme: str, package: str) -> Iterator[Shown]:
@@ -126,14 +113,6 @@ def lines_of_a_shell(readme: str, package: str) -> Iterator[Shown]:
     # A key of its service is needed for any transport; others are those of its door.
     own = [shown for shown, _ in every if all(is_called_like(package, one) for one in shown.values)]
     yield from by_stdio or own
-
-
-def of_a_container(readme: str, known: Collection[str]) -> Iterator[Shown]:
-    """What blocks that run it in a container give it, by whichever transport, where clients' configurations have no key for that: they log in."""
-    for block in readme.split("```")[1::2]:
-        values = {name: value for name, value in _given(block).items() if name not in known} if RUNS_A_CONTAINER.search(block) else {}
-        if any(map(holds_secret, values)):
-            yield Shown(values, {}, False, True)
 
 
 def is_called_like(package: str, name: str) -> bool:
@@ -229,7 +208,7 @@ def _pairs(text: str) -> tuple[dict[str, str], dict[str, bool]]:
         words_of_it = value.replace("_", " ")  # your_key_optional, optional-tag-key
         about = found["rest"] + (words_of_it if " " in value or OPTIONAL.search(words_of_it) else "") + above
         above = ""
-        word = False if found["off"] or IN_SOME_CASES.search(value) else says(about)[0]
+        word = False if found["off"] else says(about)[0]
         if word is not None:
             words[found["name"]] = word
     return values, words

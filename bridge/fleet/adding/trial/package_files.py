@@ -32,11 +32,10 @@ OPTION = re.compile(
     r"""["'`](?:-\w, ?)?(--[a-z][\w-]+)[^"'`\n]{0,40}["'`](?:(?!["'`]-)[^()]|\((?:[^()]|\([^()]{0,200}\)){0,300}\)){0,400}?"""
     r"""(?:\benvvar\s*=\s*[(\[]?\s*["']|\bgetenv\(\s*["']|\benviron(?:\.get\(|\[)\s*["']|\bprocess\.env\.)([A-Z][A-Z0-9_]{2,})\b"""
 )
-# The two names of an option beside each other; and the names of variables that are made of those of options: `SITE_${name.toUpperCase()}`.
+# The two names of an option beside each other.
 SHORT_AND_LONG = re.compile(
     r"""(?<![\w-])(-[A-Za-z])["'`]?\s?[,|/]\s?["'`]?(--[a-z][\w-]+)|(--[a-z][\w-]+)["'`]?\s?[,|/]\s?["'`]?(-[A-Za-z])(?![\w-])"""
 )
-OF_ITS_NAME = re.compile(r"""["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)\$?\{[\w.]+\.(?:toUpperCase|upper)\(\)\}["'`]""")
 # Two variables of which the second is read where the first has no value.
 _READ = r"""(?:\b(?:getenv|environ\.get)\(\s*["']%s["'](?:\s*,\s*(?:""|''|None))?\s*\)|\bprocess\.env(?:\.%s\b|\[["']%s["']\]))"""
 OR_ELSE = re.compile(
@@ -154,8 +153,6 @@ PERHAPS_READ = re.compile(
     r"""[\w$]\(\s*["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)["'`]\s*[,)]|^[ \t]+([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[ \t]*:[ \t]*(?:str|SecretStr|Optional|Any\w*Url|HttpUrl)\b""",
     re.MULTILINE,
 )
-# A variable that has a name of the operator's in it: `SITE_${name}_HOST`, f"SITE_{name}_HOST", /^SITE_(.+)_HOST$/.
-WITH_A_NAME = re.compile(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)(?:\$?\{[^{}\n]{1,80}\}|\([^()\n]{1,40}\))(_[A-Z0-9_]*[A-Z0-9])\b")
 TAKEN_APART = re.compile(r"\{([^{}]{0,2000})\}\s*=\s*process\.env\b")
 A_FLAG = re.compile(r"""["'](--(?:mcp|mcp-server|stdio))["']""")  # by which its program is the server
 # A package that is called like the protocol (mcp, fastmcp, @modelcontextprotocol/sdk), and how code speaks it without one.
@@ -178,7 +175,6 @@ class Variables(NamedTuple):
     reads: list[str]
     documented: list[str]
     shown: list[list[str]]
-    patterns: list[str]
     published: list[Variable]
     misspelt: list[str]
     installs: list[str]
@@ -203,13 +199,12 @@ class Variables(NamedTuple):
 def variables(package: str, root: Path | None = None) -> Variables:
     """The variables that the code of a package asks for (of its own files, and not of what it uses), which of them its README names, and with
     which arguments that shows it. What the README names counts as asked for, too, where the code hands it to a function, or has its prefix,
-    where it stands in an executable, or a client's configuration has it; but not the names of an example (SITE_LONDON_HOST), where the code has a pattern for them.
+    where it stands in an executable, or a client's configuration has it.
     What may be left out and stands nowhere in the code, nor in that of what it uses, is somebody else's."""
     found: set[str] = set()
     spelt: set[str] = set()
     perhaps: set[str] = set()
     prefixes: set[str] = set()
-    patterns: set[tuple[str, str]] = set()
     constants: set[str] = set()
     renamed: set[str] = set()
     started: set[str] = set()
@@ -220,7 +215,6 @@ def variables(package: str, root: Path | None = None) -> Variables:
     asked: dict[str, None] = {}
     options: dict[str, str] = {}
     longs: dict[str, str] = {}  # of options: their longer names
-    made_of_options: set[str] = set()
     switches: set[str] = set()
     alternatives: set[tuple[str, str]] = set()
     alone: set[str] = set()  # what is read without another before it
@@ -244,7 +238,6 @@ def variables(package: str, root: Path | None = None) -> Variables:
         options = {option: name for option, name in OPTION.findall(code) if _is_spoken_of(option, name)} | options
         longs = long_options(code) | longs
         switches.update(A_SWITCH.findall(code))
-        made_of_options.update(OF_ITS_NAME.findall(code))
         values, rest = behind_them(code)
         behind = values | behind
         bare |= asked_for(rest) if values else read
@@ -253,7 +246,6 @@ def variables(package: str, root: Path | None = None) -> Variables:
         alone |= asked_for(OTHERWISE.sub("", code)) if pairs else read
         perhaps.update(one for pair in PERHAPS_READ.findall(code) for one in pair if one)
         prefixes.update(f"{one.rstrip('_')}_" for pair in PREFIX.findall(code) for one in pair if one)
-        patterns.update(WITH_A_NAME.findall(code))
         constants.update(CONSTANT.findall(code))
         is_client, is_server = is_client or bool(A_CLIENT.search(code)), is_server or bool(A_SERVER.search(code))
         is_counting = bool(OF_TELEMETRY.search(str(path)))
@@ -270,20 +262,17 @@ def variables(package: str, root: Path | None = None) -> Variables:
             hosts.update(dict.fromkeys(ADDRESS.findall(code)))
             asked.update(dict.fromkeys(host for name, host in ASKED.findall(code) if not name or OF_A_SERVICE.search(name)))
     constants -= found | perhaps
-    options = {option: f"{first}{_as_variable(option)}" for first in sorted(made_of_options) for option in longs.values()} | options
     readme, programs = "\n".join(map(_text, _at_the_top(own, README))), _programs(package, root or SERVER)
     named = set(NAMED.findall(readme))
     environment = "\n".join(map(_text, _at_the_top(own, EXAMPLE)))
     described = next((_text(path) for path in own if path.name == "server.json"), "")
     said = published.variables(readme, package, environment, described)
-    every = named | {one["name"] for one in said}
-    examples = {name for name in every - spelt if name.startswith(tuple(before for before, _ in patterns))}
-    said = [one for one in said if one["name"] not in examples | constants]
+    said = [one for one in said if one["name"] not in constants]
     absent = {one["name"] for one in said if not (one["name"] in spelt or one["name"].startswith(tuple(prefixes)))}
     absent -= _spelt(absent, sources, own) if absent else set()
     misspelt = sorted(one["name"] for one in said if one["name"] in absent | (renamed - found) and one["needed"])
     said = [one for one in said if one["name"] not in absent or one["needed"]]
-    found |= {one["name"] for one in said if one["shown"]} | {name for name in named & perhaps if not AN_ERROR.search(name)} - examples
+    found |= {one["name"] for one in said if one["shown"]} | {name for name in named & perhaps if not AN_ERROR.search(name)}
     defaults = {name: value for name, value in behind.items() if name not in bare and not (is_blank(value) or OF_NOBODY.search(value))}
     defaults = dict.fromkeys(switches, "false") | defaults
     for one in said:
@@ -293,7 +282,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         one["default"] = one["default"] or ("" if is_chosen or is_told else value)
     known = {one["name"] for one in said}
     said += [published.left_out(name, value) for name, value in defaults.items() if name not in known and not ON_ITSELF.search(value)]
-    unread = named - found - examples
+    unread = named - found
     alternatives |= {(one, last) for one, other in alternatives for first, last in alternatives if other == first}
     found -= {
         other
@@ -303,16 +292,12 @@ def variables(package: str, root: Path | None = None) -> Variables:
     found -= {one for one, other in alternatives if other in found and one not in named and other in named}
     compiled = {name for path in own if unread and _is_executable(path) for name in _in_executable(path, unread)}
     found |= compiled | {name for name in unread if name.startswith(tuple(prefixes))}
-    shown_patterns = {
-        f"{before}…{after}" for before, after in patterns if any(one.startswith(before) and one.endswith(after) for one in examples)
-    }
     longs = long_options(readme) | longs
     shown = shown_arguments(readme + client_examples.in_links(readme), package, programs)
     return Variables(
         sorted(found),
         sorted(found & named - published.only_elsewhere(readme)),
         [[longs.get(word, word) for word in words] for words in shown],
-        sorted(shown_patterns),
         said,
         misspelt,
         [one for one in readmes.installs(readme) if one != package],
@@ -406,13 +391,9 @@ def long_options(text: str) -> dict[str, str]:
     return {short or last: long or first for short, long, first, last in SHORT_AND_LONG.findall(text)}
 
 
-def _as_variable(option: str) -> str:
-    return option.lstrip("-").upper().replace("-", "_")
-
-
 def _is_spoken_of(option: str, name: str) -> bool:
     """Whether they have a word in common: --auth-token and SITE_TOKEN, not --port and A_KEY."""
-    return bool(set(_as_variable(option).split("_")) & set(name.split("_")))
+    return bool(set(option.upper().lstrip("-").split("-")) & set(name.split("_")))
 
 
 def _speaks_mcp(sources: list[Path], own: list[Path]) -> bool:

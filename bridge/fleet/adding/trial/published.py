@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import dropwhile, takewhile
 from typing import TypedDict
 
-from bridge.fleet.adding.draft import holds_secret, is_blank
+from bridge.fleet.adding.draft import holds_secret
 from bridge.fleet.adding.key_files import A_KEYS_FILE
 from bridge.fleet.adding.trial.client_examples import (
     ASSIGNED,
@@ -26,7 +26,6 @@ from bridge.fleet.adding.trial.client_examples import (
     in_links,
     is_called_like,
     lines_of_a_shell,
-    of_a_container,
 )
 from bridge.fleet.adding.trial.wording import CONDITION, OPTIONAL, says
 
@@ -38,11 +37,6 @@ AND_MORE = re.compile(
 )  # of one item
 HEADING = re.compile(
     r"^\s*(?:#{1,6}\s+(?P<a>.+)|\*\*(?P<b>[^*]+)\*\*:?\s*$|(?P<c>[A-Z][\w /,()-]{3,60}):\s*$|//\s*(?P<d>.+)|#\s*(?P<e>.+))"
-)
-# Of all that follows, until the next heading.
-ALL_OPTIONAL = re.compile(
-    r"\(all optional\b|\ball (?:[\w-]+ ){0,3}are \**optional\b(?!\** unless)|\bnone (?:of (?:them|these) )?(?:is|are) required\b",
-    re.IGNORECASE,
 )
 # In prose, of settings that one may leave alone; of keys and addresses that says less.
 MAY_BE_SET = re.compile(
@@ -56,10 +50,6 @@ OR_IT_FAILS = re.compile(r"\b(?:fail|error|exit|refus|must|requir|mandatory|won'
 OPTIONAL_ONES = re.compile(
     r"^\W*optional\b(?:\W*$|\W*\(|\W*(?:[\w-]+ ){0,2}(?:variables?|settings?|parameters?|configurations?|env\w*)\W*$)", re.IGNORECASE
 )
-# In prose, before a list.
-THE_FOLLOWING = re.compile(
-    r"(?i)\b(?:requires?|needs?|must|have to)\b[^.:]{0,30}\b(?:following|these)\b[^.:]{0,30}\bvariables\b|\b(?:following|these)\b[^.:]{0,30}\bvariables\b[^.:]{0,20}\b(?:required|must|have to|need to)\b"
-)
 REQUIRED_ONES = re.compile(
     r"(?:^|[^\w\s]\s*|\b(?:is|are|variables?|settings?|keys?) )(?:required|mandatory|must be set|necessary)\b", re.IGNORECASE
 )  # of a heading
@@ -69,7 +59,6 @@ ONE_IS_ENOUGH = re.compile(
     r"|^(?!\W*[|]).*\bfor (?:the |each |any |whichever )?(?:LLM )?(?:providers?|services?|models?) (?:that )?you\b",
     re.IGNORECASE,
 )
-AT_LEAST_ONE = re.compile(r"\bat least one\b", re.IGNORECASE)
 OR = re.compile(r"\W*\bor\b\W*")
 AN_ASSIGNMENT = re.compile(r"\s*(?:export )?[A-Z][A-Z0-9_]+=")
 OF_KEYS = re.compile(r"\b(?:credentials?|(?:api )?keys?|tokens?|auth\w*|variables?)\b", re.IGNORECASE)
@@ -96,13 +85,7 @@ NO = re.compile(
 NOTHING = re.compile(r"^(?:[^\w\"']|_)*(?:none|null|nil|n/?a|required|empty|_?(?:not |un)set_?|undefined)?(?:[^\w\"']|_)*$", re.IGNORECASE)
 NO_DEFAULT = re.compile(r"[\W_]*")  # a dash, or nothing
 # What goes with a key: without it that is of no use.
-IN_SOME_CASE = re.compile(
-    r"可选|選填|选填|任意|オプション|선택|\b(?:if|when|only|unless|optional(?:ly)?|instead|alternative(?:ly)?|either|overrides?|fallback|legacy|deprecated)\b",
-    re.IGNORECASE,
-)
 WITH_A_KEY = re.compile(r"_(UR[IL]|HOST|ENDPOINT|USER|USERNAME|EMAIL|ACCOUNT|DOMAIN|SITE|(?:CLIENT|TENANT|TOKEN|KEY)_(?:ID|NAME))$")
-# What says which of several ways in is taken.
-SELECTS = re.compile(r"(AUTH|AUTHENTICATION|CONNECTION|LOGIN|CREDENTIALS?)_(METHOD|TYPE|MODE|KIND|FLOW)$")
 # Commands by which a person logs in, and what is kept of that.
 SURELY_BY_HAND = re.compile(r"(?:auth|login|log-in|authenticate|authorize|signin|sign-in|auth[:-]?login)", re.IGNORECASE)
 BY_HAND = re.compile(rf"{SURELY_BY_HAND.pattern}|setup|init|configure", re.IGNORECASE)
@@ -119,8 +102,6 @@ class Variable(TypedDict):
     path: str  # of what it is the path, as is said of it: "file", "program", or empty
     one_of: bool  # one of these is enough
     instead: list[list[str]]  # what other configurations set in its place
-    selects: bool  # it says which of several ways in is taken, and its value goes with the others
-    chosen: bool  # everybody sets it, to one of a few words
 
 
 @dataclass
@@ -157,8 +138,6 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
     every = list(examples(readme, package))
     if not any(shown.values for shown in every):
         every += lines_of_a_shell(readme, package)
-    else:
-        every += of_a_container(readme, {name for shown in every for name in shown.values})
     said = _Said()
     _by_its_server_json(said, server)
     _by_words(said, readme)
@@ -190,8 +169,6 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
             path=said.paths.get(name, ""),
             one_of=name in choices,
             instead=[*_instead(name, lead, whole), *(way for first, way in spoken if first == name)],
-            chosen=name in lead.values and _is_chosen({one.values[name] for one in every if name in one.values}),
-            selects=bool(lead.values.get(name) and SELECTS.search(name) and len({one.values.get(name) for one in whole} - {None, ""}) > 1),
         )
         for name in names
     ]
@@ -207,32 +184,16 @@ def only_elsewhere(readme: str) -> set[str]:
 def left_out(name: str, default: str) -> Variable:
     """One that only the code knows, which has a value for it."""
     return Variable(
-        name=name,
-        needed=False,
-        said=False,
-        value="",
-        default=default,
-        shown=False,
-        first=False,
-        path="",
-        one_of=False,
-        instead=[],
-        selects=False,
-        chosen=False,
+        name=name, needed=False, said=False, value="", default=default, shown=False, first=False, path="", one_of=False, instead=[]
     )
-
-
-def _is_chosen(values: set[str]) -> bool:
-    return 1 < len(values) <= FEW and all(re.fullmatch(r"(?!true$|false$)[A-Za-z][\w-]*", one) and not is_blank(one) for one in values)
 
 
 def _choices(readme: str) -> set[str]:
     """The variables of which its README says that one is enough: those of that line, or of the list, table or block right below."""
     found: set[str] = set()
     lines = [line[:WIDTH] for line in readme.splitlines()]
-    in_words = False  # of services, whose keys are called by no name
     for at, line in enumerate(lines):
-        if not (ONE_IS_ENOUGH.search(line) and (OF_KEYS.search(line) or AT_LEAST_ONE.search(line))):
+        if not (ONE_IS_ENOUGH.search(line) and OF_KEYS.search(line)):
             continue
         below = list(dropwhile(lambda one: not one.strip(), lines[at + 1 : at + MANY]))
         if below and below[0].startswith("```"):
@@ -243,20 +204,16 @@ def _choices(readme: str) -> set[str]:
             block = list(takewhile(lambda one: one.lstrip().startswith(("|", "-", "*")), below))
         own = set(UPPER.findall(line))
         listed = {name for one in block for name in UPPER.findall(one)[:1]}
-        in_words |= not (own or listed) and bool(re.search(r"\bAPI keys?\b", "\n".join(block), re.IGNORECASE))
         found |= own if len(own) > 1 else listed
-    return found | {name for name in UPPER.findall(readme) if name.endswith("_API_KEY")} if in_words else found
+    return found
 
 
 def _lead(whole: list[Shown], every: list[Shown]) -> Shown:
-    """The first: what everybody would set. One that leaves all to a login by hand gives way to one that has a key."""
+    """The first: what everybody would set."""
     plain = [one for one in whole if not one.aside] or whole
     if sum(not one.values for one in plain) * FEW < len(plain):
         plain = [one for one in plain if one.values]
-    first = next(iter([*plain, *(one for one in every if one.values)]), Shown({}, {}, True))
-    if any(map(holds_secret, first.values)) or not any(map(SELECTS.search, first.values)):
-        return first
-    return next((one for one in plain if any(map(holds_secret, one.values)) and not _is_same_way(one, first)), first)
+    return next(iter([*plain, *(one for one in every if one.values)]), Shown({}, {}, True))
 
 
 def _instead(name: str, lead: Shown, whole: list[Shown]) -> list[list[str]]:
@@ -277,10 +234,6 @@ def _spoken_ways(readme: str) -> list[tuple[str, list[str]]]:
     return [(first, way) for first, way in found if holds_secret(first) and first not in way]
 
 
-def _is_same_way(one: Shown, other: Shown) -> bool:
-    return all(other.values.get(name, value) == value for name, value in one.values.items() if SELECTS.search(name))
-
-
 def _belongs(part: Shown, whole: list[Shown]) -> bool:
     """Whether a block that starts nothing speaks of the variables of this server, as far as whole configurations tell."""
     firsts = {name.partition("_")[0] for one in whole for name in one.values}
@@ -294,9 +247,8 @@ def _needed(name: str, said: _Said, lead: Shown, whole: list[Shown], every: list
         if (lead.aside and not lead.whole) or (said.hints.get(name) is False and not lead.values[name]):
             return False
         # Who shows a configuration that has less, and nothing in its place, says that it does without; unless that is one of many.
-        same = [other for other in whole if _is_same_way(other, lead)]
-        less = [other for other in same if name not in other.values and set(other.values) <= set(lead.values)]
-        return len(less) * FEW < sum(name in other.values for other in same) if less else True
+        less = [other for other in whole if name not in other.values and set(other.values) <= set(lead.values)]
+        return len(less) * FEW < sum(name in other.values for other in whole) if less else True
     if (word := said.of(name)) is not None:
         return None if word and lead.whole and lead.values else word  # in a table of all that there is, some are for another mode
     return False if any(name in shown.values for shown in every) else None
@@ -309,22 +261,18 @@ def _by_words(said: _Said, text: str, is_of_a_shell: bool = False) -> None:
     heading: bool | None = None
     columns: list[str] = []
     rows: list[list[str]] = []
-    is_fenced, is_all, is_optional = False, False, False
+    is_fenced, is_optional = False, False
     elsewhere = 0  # the level of a heading of a server for clients elsewhere
     for line in (one[:WIDTH].removeprefix("> ") for one in text.splitlines()):
         stripped = line.strip()
         is_fenced ^= stripped.startswith("```")
         if stripped.startswith("#") and not is_fenced:
-            is_all = False
             level = len(stripped) - len(stripped.lstrip("#"))
             elsewhere = elsewhere if 0 < elsewhere < level else level if OF_A_SERVICE.search(stripped) else 0
         if elsewhere:
             said.remote |= {name for name in UPPER.findall(line) if name not in said.values}
         else:
             said.here.update(UPPER.findall(line))
-        is_all |= bool(ALL_OPTIONAL.search(stripped))
-        if is_all:
-            said.words |= {name: False for name in UPPER.findall(line) if name not in said.words}
         if stripped.startswith("|"):
             cells = [cell.strip() for cell in stripped.replace("**", "").strip("|").split("|")]
             if not columns:
@@ -356,7 +304,6 @@ def _by_words(said: _Said, text: str, is_of_a_shell: bool = False) -> None:
             is_comment = (is_fenced or is_of_a_shell) and title.lower().startswith("optional")  # on the lines below it
             is_optional = is_comment or bool(OPTIONAL_ONES.search(title))
         elif not is_fenced:
-            heading = True if THE_FOLLOWING.search(line) else heading
             for sentence in re.split(r"(?<=[.!?])\s", line):
                 if MAY_BE_SET.search(sentence) and not OR_IT_FAILS.search(line):
                     for name in UPPER.findall(sentence):
@@ -397,9 +344,7 @@ def _by_defaults(said: _Said, rows: list[list[str]], columns: list[str]) -> None
     if at < 0 or any(re.search(r"requir|mandatory|needed|optional", title) for title in columns):
         return
     every = [(cells, UPPER.findall(cells[0])) for cells in rows[1:] if len(cells) == len(columns)]
-    bare = [
-        name for cells, names in every if NO_DEFAULT.fullmatch(cells[at]) and not IN_SOME_CASE.search(" ".join(cells)) for name in names
-    ]
+    bare = [name for cells, names in every if NO_DEFAULT.fullmatch(cells[at]) for name in names]
     keys = {name.partition("_")[0] for name in bare if holds_secret(name)}
     if keys and len(bare) < sum(len(names) for _, names in every):
         for name in bare:

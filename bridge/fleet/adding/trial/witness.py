@@ -99,7 +99,6 @@ class Report(TypedDict):
     reads: list[str]  # variables that its own code names
     documented: list[str]  # of these: those that its README names
     shown: list[list[str]]  # its arguments in the configurations of clients that its README shows
-    patterns: list[str]  # of variables that have a name of the operator's in them: SITE_…_HOST
     published: list[Variable]  # what its publisher says of its variables
     misspelt: list[str]  # the variables that its README has everybody set, and its code reads by another name at most
     installs: list[str]  # the packages of npm that its README has installed besides
