@@ -4,7 +4,7 @@ import pytest
 import yaml
 from trials import made, seen, tool
 
-from bridge.fleet.adding import mends, notes
+from bridge.fleet.adding import notes
 from bridge.fleet.adding.draft import Draft
 from bridge.fleet.adding.trial import dependencies, findings
 from bridge.fleet.adding.trial.stand_ins import value as placeholder
@@ -203,23 +203,6 @@ def test_what_was_downloaded_into_a_cache_is_worth_to_be_kept():
 )
 def test_where_it_may_not_write_becomes_a_volume(words, place):
     assert findings.storage(seen(words=[words], started=0.0)).places == ((place,) if place else ())
-
-
-@pytest.mark.parametrize(
-    "words, beside",
-    [
-        (['  File "<frozen os>", line 227, in makedirs', "OSError: [Errno 30] Read-only file system: '/opt/server/lib/it/state'"], True),
-        (["Error: EROFS: read-only file system, mkdir '/opt/server/lib/it/state'"], True),
-        (["OSError: [Errno 30] Read-only file system: '/opt/server/lib/it/state'"], False),
-    ],
-)
-def test_a_folder_that_it_makes_in_its_own_package_becomes_a_volume_and_a_file_there_is_told(words, beside):
-    it = seen(words=words, started=0.0)
-
-    assert mends.with_storage(Draft("it"), it).volumes == (("it-opt-server-lib-it-state:/opt/server/lib/it/state",) if beside else ())
-    assert bool(findings.storage(it).inside) is not beside
-    started = seen(words=[words[-1].replace("state", "logs")])  # who started anyhow can do without its logs
-    assert not mends.with_storage(Draft("it"), started).volumes and not findings.storage(started).inside
 
 
 def test_a_socket_is_no_place_to_keep_things_and_an_engine_of_docker_is_told_with_the_way_out():
@@ -492,7 +475,7 @@ def test_one_that_ended_after_its_start_could_not_do_without_what_it_was_denied(
     ended = findings.storage(seen(made("look", "the server ended"), words=words))
     lives = findings.storage(seen(made("look"), words=words))
 
-    assert (ended.inside, ended.beside, lives.inside) == ("/opt/server/node_modules/it/dist/logs", (), "")
+    assert (ended.inside, lives.inside) == ("/opt/server/node_modules/it/dist/logs", "")
 
 
 def test_whom_an_operator_names_is_asked_rather_than_what_its_code_has():
@@ -525,14 +508,6 @@ def test_calls_that_failed_of_the_path_that_they_were_given_leave_no_doubt_of_a_
     refused = made("run", "Command not allowed: test", arguments={"command": ["test"]})
     assert not findings.complains_of_a_guess(made("read", "cannot open /tmp/home/.it/state.json"))
     assert not findings.complains_of_a_guess(refused) and findings.complains_of_a_guess(refused | {"said": False})
-
-
-def test_links_are_no_reason_for_a_network_and_a_key_or_an_unproved_client_is_one():
-    linked = seen(made("look", "no"), speaks_to=["www.site.io"], asks=[])
-
-    assert findings.egress(linked, True).why == "it has a key or an address of somebody: false if that is inside the fleet"
-    assert findings.egress(linked, False).why == "its code is a client of somebody's: false if it does without"
-    assert findings.egress(seen(started=0.0, speaks_to=["www.site.io"], asks=[]), False).allowed
 
 
 def test_a_service_that_a_call_did_without_is_none_that_it_looks_for():

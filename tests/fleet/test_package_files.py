@@ -174,7 +174,7 @@ def test_who_is_asked_is_whom_code_gives_to_a_client_and_no_link(tmp_path, monke
     (tmp_path / "it.js").write_text(code)
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.js"])
 
-    assert package_files.variables("it").asks == asks
+    assert package_files.variables("it").speaks_to == asks
 
 
 def test_who_only_has_text_of_a_client_asks_nobody(tmp_path, monkeypatch):

@@ -442,9 +442,7 @@ def with_files(draft: Draft, seen: Seen) -> Draft:
 def with_storage(draft: Draft, seen: Seen) -> Draft:
     """A volume for what it writes, and its home or its working directory in it."""
     found = findings.storage(seen, targets(draft))
-    places = [
-        place for place in (*found.places, *found.beside, *([DATA] if found.home or found.cwd else [])) if place not in targets(draft)
-    ]
+    places = [place for place in (*found.places, *([DATA] if found.home or found.cwd else [])) if place not in targets(draft)]
     if not (places or (found.cwd and not draft.cwd) or (found.home and "HOME" not in draft.env)):
         return draft
     env = draft.env | ({"HOME": DATA} if found.home and "HOME" not in draft.env else {})

@@ -99,7 +99,7 @@ def _by_its_files(draft: Draft, check: Check, asked: Collection[str]) -> Draft:
         origins.unpack(stanza.pypi[0], Path(folder, f"lib/python{stanza.python}/site-packages"), stanza.python)
         seen = of_files(own_package(stanza), Path(folder))
         better = as_published(draft, seen)
-        asks = ", ".join(seen.report["asks"][:3])
+        asks = ", ".join(seen.report["speaks_to"][:3])
         why = f"its code asks {asks}" if asks else f"it may be given {notes.named(better.optional)}" if better.optional else ""
         if why and not better.talks:
             better = replace(better, egress=True, why=better.why | {"egress": f"{why}: false if that is inside the fleet"})

@@ -107,14 +107,13 @@ class Storage:
     places: tuple[str, ...] = ()  # folders elsewhere
     why: str = ""
     inside: str = ""  # it wants to write where its package is
-    beside: tuple[str, ...] = ()  # a folder that it wants to make there, and that is not there
 
 
 def egress(seen: Seen, talks: bool, optional: Collection[str] = (), browses: bool = False, addresses: Collection[str] = ()) -> Egress:
     """`talks`: its keys and addresses say that it talks to somebody. `optional`: the keys that it works without. `browses`: there is a browser for it. `addresses`: the variables by which an operator says whom it asks."""
     report = seen.report
     hosts = tuple(reached(seen))
-    asks = ", ".join([one for one in report["asks"] if _host(one)][:3])
+    asks = ", ".join([one for one in report["speaks_to"] if _host(one)][:3])
     if (browses or wants_a_browser(seen)) and not (talks and asks):
         return Egress(True, "it opens in a browser what it is asked to open", hosts)
     if told := dict.fromkeys(one[1].upper().replace("-", "_") for reach in seen.reached if (one := OF_A_VARIABLE.match(reach.what))):
@@ -144,7 +143,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), browses: boo
         return Egress(True, "it wants a Docker engine, which is elsewhere: false if that is inside the fleet", hosts)
     if addresses:
         return Egress(True, f"it asks what {', '.join(addresses)} says: false if that is inside the fleet", hosts)
-    is_client, somebody = any(map(_host, report["speaks_to"])), wants_somebody(seen) or wants_login(seen)
+    somebody = wants_somebody(seen) or wants_login(seen)
     is_unproved = len(report["tools"]) > sum(_works(call) and call["said"] for call in report["calls"])
     if asks and (talks or is_unproved or somebody):
         return Egress(True, f"its code asks {asks}", hosts)
@@ -152,8 +151,6 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), browses: boo
         return Egress(True, "it has a key or an address of somebody: false if that is inside the fleet", hosts)
     if somebody:
         return Egress(True, "its calls want an account or a key, so it talks to somebody", hosts)
-    if is_client and is_unproved:
-        return Egress(True, "its code is a client of somebody's: false if it does without", hosts)
     uncalled = len(report["tools"]) - len(report["calls"])
     keys = ", ".join(list(optional)[:FEW]) + " …" * (len(optional) > FEW)
     if keys and (uncalled > 0 or not any(map(_works, report["calls"]))):
@@ -164,8 +161,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), browses: boo
         rest = f", and {uncalled} of its {len(report['tools'])} tools were not called" if uncalled > 0 else ": false if it does without"
         return Egress(True, f"at its start it tries {hosts[0]}{rest}", hosts)
     if not report["started"]:
-        may_ask = f"its code asks {asks}" if asks else "its code is a client of somebody's" if is_client else ""
-        return Egress(is_client, f"it did not start, {may_ask or 'and did not try to reach anything'}")
+        return Egress(bool(asks), "it did not start, " + (f"its code asks {asks}" if asks else "and did not try to reach anything"))
     absent = programs(seen)
     tells = any(_works(call) and not (absent and _says_nothing(call)) for call in report["calls"])
     without = f" without {', '.join(absent[:3])}" if absent else ""
@@ -454,30 +450,20 @@ def storage(seen: Seen, volumes: Iterable[str] = ()) -> Storage:
     unpacks = not report["started"] and any(UNPACKED.search(line) for line in report["words"])
     if unpacks and OWN_HOME not in kept:
         return Storage(home=True, why="what it unpacks in its home is to be executed, which /tmp does not allow")
-    beside = _to_be_made(report, inside) if inside and not CACHES.search(inside) else ()
     lost.sort(key=lambda one: one[1].endswith("/"))  # a file says more of what is kept than a folder
-    why = f"{lost[0][0]} wrote {_shown(lost[0][1])}" if lost else f"it wants to write to {denied[0]}" if places or beside else ""
+    why = f"{lost[0][0]} wrote {_shown(lost[0][1])}" if lost else f"it wants to write to {denied[0]}" if places else ""
     return Storage(
         any(path.startswith(f"{OWN_HOME}/") for _, path in lost),
         any(path.startswith(f"{OWN_CWD}/") for _, path in lost),
         places,
         why.replace("at its start wrote", "at its start it wrote"),
-        inside if not beside else "",
-        beside,
+        inside,
     )
 
 
 def _ended(report: Report) -> bool:
     """Whether it did not start, or ended soon after."""
     return not report["started"] or any(call["complaint"] == ENDED for call in report["calls"])
-
-
-def _to_be_made(report: Report, inside: str) -> tuple[str, ...]:
-    """The folder, where making one was what was denied (in the words of Python's stacks, and of Node)."""
-    words = report["words"] if _ended(report) else []  # who started anyhow can do without
-    text = "\n".join([*words, *(call["complaint"] for call in report["calls"])])
-    is_made = f"mkdir '{inside}'" in text or re.search(rf"in (?:mkdir|makedirs)\b[^/]*?{re.escape(inside)}", text, re.DOTALL)
-    return (inside,) if is_made else ()
 
 
 def place_of(path: str) -> str:

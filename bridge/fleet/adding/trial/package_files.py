@@ -186,7 +186,6 @@ class Variables(NamedTuple):
     home: str
     starts: list[str]
     speaks_to: list[str]
-    asks: list[str]
     speaks_mcp: bool
     is_client: bool
     options: dict[str, str]
@@ -212,7 +211,6 @@ def variables(package: str, root: Path | None = None) -> Variables:
     kept: set[str] = set()
     flags: set[str] = set()
     hosts: dict[str, None] = {}
-    asked: dict[str, None] = {}
     options: dict[str, str] = {}
     longs: dict[str, str] = {}  # of options: their longer names
     switches: set[str] = set()
@@ -259,8 +257,8 @@ def variables(package: str, root: Path | None = None) -> Variables:
         started.update(name for pair in STARTS.findall(code) for name in pair if name and not A_TEST.search(str(path)))
         certain.update(SURELY_STARTS.findall(code) if path.suffix != ".py" and not A_TEST.search(str(path)) else ())
         if not is_counting and CLIENT.search(PYTHON_TEXT.sub("", code) if path.suffix == ".py" else code):
-            hosts.update(dict.fromkeys(ADDRESS.findall(code)))
-            asked.update(dict.fromkeys(host for name, host in ASKED.findall(code) if not name or OF_A_SERVICE.search(name)))
+            hosts.update(dict.fromkeys(filter(AN_API.search, ADDRESS.findall(code))))
+            hosts.update(dict.fromkeys(host for name, host in ASKED.findall(code) if not name or OF_A_SERVICE.search(name)))
     constants -= found | perhaps
     readme, programs = "\n".join(map(_text, _at_the_top(own, README))), _programs(package, root or SERVER)
     named = set(NAMED.findall(readme))
@@ -310,7 +308,6 @@ def variables(package: str, root: Path | None = None) -> Variables:
         or next(filter(OF_A_DESK.match, sorted(kept)), ""),
         sorted(started & set(A_PROGRAM.findall(TO_GET_IT.sub("", readme))) | certain),
         [host for host in hosts if not NO_SERVICE.search(host)][:MOST_HOSTS],
-        [host for host in dict.fromkeys([*filter(AN_API.search, hosts), *asked]) if not NO_SERVICE.search(host)][:MOST_HOSTS],
         not sources or _speaks_mcp(sources, own),
         is_client and not is_server,
         options,

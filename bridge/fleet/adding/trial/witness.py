@@ -109,8 +109,7 @@ class Report(TypedDict):
     elsewhere: str  # the address of a server that its README shows to clients
     home: str  # what its README says that it keeps in its home
     starts: list[str]  # the programs that its code starts and its README names
-    speaks_to: list[str]  # the hosts that its code has addresses of, where it is a client of something
-    asks: list[str]  # of these: those that it surely asks
+    speaks_to: list[str]  # the hosts that its code asks
     speaks_mcp: bool  # False: nothing that is installed does
     is_client: bool  # its own code does so as a client alone
     options: dict[str, str]  # of its command line: the variable that its code reads for each
