@@ -46,8 +46,9 @@ TRUSTS = re.compile(
 )
 # What it may do, or which of its tools there are; not what else is on or off.
 KEEPS_FROM = re.compile(
+    r"^(?!.*_(?:TIMEOUT|MS|SIZE|LIMIT|EMAIL|USER|USERNAME|ID|NAME|PORT|HOST|URL|ORIGINS?|HEADERS?|PATHS?|DIRS?|FILE)$).*?(?:"
     r"(^|_)(READ_?ONLY|WRITES?|WRITABLE|ALLOW\w*|DISALLOW\w*|DENY|DENIED|BLOCK(ED)?|ACCESS_(MODE|LEVEL)|DESTRUCTIVE|DELETES?|DROP|ADMIN|DANGEROUS|SAFE(_MODE)?)(_|$)"
-    r"|(^|_)(EN|DIS|EX|IN)(ABLED?|CLUDED?)_(\w+_)?(TOOLS?|TOOLSETS?|COMMANDS?|OPERATIONS?)$|(^|_)(TOOLS?|COMMANDS?|OPERATIONS?)_(EN|DIS)ABLED?$"
+    r"|(^|_)(EN|DIS|EX|IN)(ABLED?|CLUDED?)_(\w+_)?(TOOLS?|TOOLSETS?|COMMANDS?|OPERATIONS?)$|(^|_)(TOOLS?|COMMANDS?|OPERATIONS?)_(EN|DIS)ABLED?$)"
 )
 WHOM = re.compile(r"(^|_)(SANDBOX|PRODUCTION|TEST_?MODE|TEST_?NET|DEMO)(_|$)")  # of two services of the same kind it talks to
 OF_ITS_TOOLS = re.compile(r"(^|_)(TOOLS?|TOOLSETS?|TOOL_GROUPS?|CATEGORIES)$")  # which there are: whoever wants others looks for that
