@@ -402,3 +402,16 @@ def test_a_tool_that_takes_the_key_or_logs_in_is_told_where_no_variable_gives_on
 
     assert told == [line][: bool(line)]
     assert not any("by its tool" in one for one in notes._lacks(Draft("it", secrets=("SITE_KEY",)), it))
+
+
+def test_the_packages_that_its_readme_has_beside_it_are_told():
+    readme = '"args": ["--from", "it==1.0", "--with", "driver-a[fast]", "it"]\nuvx --with driver-b>=0.42 --with \'mcp<2\' --with=it it'
+    drivers = [one for one in readmes.withs(readme) if one != "it"]
+    draft = Draft("it", {"pypi": "it==1.0"}, ("it",), why={"egress": "…", "smoke": "…"})
+    line = "its README has driver-a[fast], driver-b, mcp beside it, each where that is used: `pypi: [it==1.0, NAME]` brings it"
+
+    assert line in notes.of_a_started_one(draft, "it", seen(made("look"), withs=drivers))
+    assert line.replace(", mcp", "") in notes.of_a_started_one(
+        replace(draft, constraints={"mcp<2": "…"}), "it", seen(made("look"), withs=drivers)
+    )
+    assert not any("beside it" in one for one in notes.of_a_started_one(draft, "it", seen(made("look"), withs=[])))

@@ -213,6 +213,18 @@ def test_of_a_package_that_only_starts_another_the_files_of_that_count_too(tmp_p
     assert [path.name for path in package_files._files("new", tmp_path)] == ["new.py"]
 
 
+def test_what_its_readme_has_beside_it_is_known_but_for_what_is_there(tmp_path):
+    site = tmp_path / "lib/python3.13/site-packages"
+    for name in ("it", "there_too"):
+        (site / f"{name}-1.0.dist-info").mkdir(parents=True)
+        (site / f"{name}-1.0.dist-info/METADATA").write_text(f"Name: {name}\nVersion: 1.0\n")
+    readme = "uvx --with there-too --with 'driver-a[fast]>=1' it"
+    (site / "it-1.0.dist-info/METADATA").write_text(f"Name: it\nVersion: 1.0\n\n{readme}\n")
+    (site / "it-1.0.dist-info/RECORD").write_text("it-1.0.dist-info/METADATA,,\n")
+
+    assert package_files.variables("it", tmp_path).withs == ["driver-a[fast]"]
+
+
 def test_the_programs_of_a_package_are_known_from_what_it_installs(tmp_path):
     about = tmp_path / "lib/python3.13/site-packages/it-1.0.dist-info"
     about.mkdir(parents=True)

@@ -65,6 +65,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             *([] if lacking else _elsewhere(draft, best)),
             *([reads] if wanted and is_open and not _asked(draft, best, lacking) else []),
             *([f"the commands of its program ({named(others)}) serve nothing: is it a server?"] if is_open and others else []),
+            *_beside_it(draft, best),
             *_programs(draft, best),
             *_login(draft, best),
             *filter(None, map(draft.why.get, ("program", "driver", "instead", "profile", "here"))),
@@ -188,8 +189,16 @@ def _decisions(draft: Draft) -> Iterator[str]:
         yield f"{named(keys)} stands among its arguments, which every process in its container sees: {instead}"
 
 
+def _beside_it(draft: Draft, seen: Seen) -> Iterator[str]:
+    packages = listed(draft.source.get("pypi", []))
+    there = [re.split(r"[\[=<>~! ]", one)[0].lower() for one in [*packages, *draft.constraints]]
+    if packages and (others := [one for one in seen.report["withs"] if one.partition("[")[0].lower() not in there]):
+        yield f"its README has {named(others, 6)} beside it, each where that is used: `pypi: [{', '.join(packages)}, NAME]` brings it"
+
+
 def _lacks(draft: Draft, closed: Seen) -> Iterator[str]:
     reads = closed.report["reads"]
+    yield from _beside_it(draft, closed)
     if more := besides(draft, closed):
         yield f"what it may do is set in its `env`: its README has {named(more, 6)}"
     if inside := findings.storage(closed, targets(draft)).inside:

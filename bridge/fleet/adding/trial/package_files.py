@@ -178,6 +178,7 @@ class Variables(NamedTuple):
     published: list[Variable]
     misspelt: list[str]
     installs: list[str]
+    withs: list[str]
     program: str
     login: str
     browser: str
@@ -299,6 +300,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         said,
         misspelt,
         [one for one in readmes.installs(readme) if one != package],
+        [one for one in readmes.withs(readme) if not _is_installed(root or SERVER, one)],
         readmes.program(readme, programs),
         readmes.login(readme, [package, *programs]),
         readmes.browser(readme),
@@ -526,6 +528,11 @@ def _installer(own: list[Path]) -> str:
             scripts = json.loads(_text(path)).get("scripts") or {}
             return next((str(scripts[name])[:80] for name in ("preinstall", "install", "postinstall") if scripts.get(name)), "")
     return ""
+
+
+def _is_installed(root: Path, package: str) -> bool:
+    """Whether that package of PyPI is there, whoever brought it."""
+    return any(root.glob(f"lib/python*/site-packages/{re.sub(r'[-_.]+', '_', package.partition('[')[0]).lower()}-*.dist-info"))
 
 
 def _programs(package: str, root: Path) -> list[str]:

@@ -9,6 +9,7 @@ from bridge.fleet.adding.trial.published import BY_HAND, SURELY_BY_HAND
 
 ARGUMENTS = re.compile(r"""args["']?\s*[:=]\s*\[([^\[\]]*)\]""")  # of a client's configuration
 INSTALLS = re.compile(r"\b(?:npm (?:i|install|add)|pnpm add) (?:-g|--global) (@?[a-z0-9][\w./-]*(?:@[\w.-]+)?)")
+WITH = re.compile(r"--with(?:(?:\s+|=)['\"]?|['\"],\s*['\"])([A-Za-z0-9][\w.\[\]-]*)")  # of uvx
 MOST_INSTALLED = 3
 A_WORD = re.compile(r"[\w@./:=<>,+-]+")
 OF_A_CLIENT = re.compile(
@@ -76,6 +77,11 @@ def installs(readme: str) -> list[str]:
     """The packages of npm that its README has installed for all programs, as those that it starts are."""
     found = INSTALLS.findall(readme[:LONGEST])
     return list(dict.fromkeys(re.sub(r"(?<=.)@[^/]*$", "", one) for one in found))[:MOST_INSTALLED]
+
+
+def withs(readme: str) -> list[str]:
+    """The packages of PyPI that its README has beside it: one of several drivers, say."""
+    return list(dict.fromkeys(WITH.findall(readme[:LONGEST])))
 
 
 def program(readme: str, programs: Collection[str]) -> str:

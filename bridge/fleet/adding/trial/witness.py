@@ -102,6 +102,7 @@ class Report(TypedDict):
     published: list[Variable]  # what its publisher says of its variables
     misspelt: list[str]  # the variables that its README has everybody set, and its code reads by another name at most
     installs: list[str]  # the packages of npm that its README has installed besides
+    withs: list[str]  # and those of PyPI that it has beside it (`uvx --with`)
     program: str  # which of several of its programs is the server, as its README has it
     login: str  # the command by which a person logs in, as its README has it
     browser: str  # what its README says of a login for which it opens a browser
