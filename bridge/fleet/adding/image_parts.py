@@ -39,9 +39,10 @@ def with_its_package(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:
     if new := [name for name in dependencies.of_python(seen) if "pypi" in draft.source and name not in tried]:
         tried.update(new)
         with suppress(UsageError):
-            found = [origins.newest_of_pypi(name) for name in new]
+            every = [*listed(draft.source["pypi"]), *new]
+            found = origins.newest_together([*every, *draft.constraints])[: len(every)]
             tell(f"{draft.name}: it runs {', '.join(new)}, which its environment has not; trying that")
-            return replace(draft, source={"pypi": [*listed(draft.source["pypi"]), *found]})
+            return replace(draft, source={"pypi": found})
     absent = set(dependencies.programs(seen)) if "npm" in draft.source else set()
     for name in seen.report["installs"] if absent else []:
         if name in tried:
