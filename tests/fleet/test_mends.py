@@ -644,3 +644,22 @@ def test_a_file_that_would_give_the_same_is_not_offered_beside_a_variable():
     once = mends.without_what_is_named_twice(draft)
 
     assert (once.secrets, once.optional, once.as_files) == (("IT_KEY", "CERT_FILE"), ("CERT_FILE",), ("CERT_FILE",))
+
+
+@pytest.mark.parametrize(
+    "reads, command, secrets", [([], ("it", "--api-key", "${IT_API_KEY}"), ()), (["SITE_API_KEY"], ("it",), ("SITE_API_KEY",))]
+)
+def test_a_key_that_its_last_words_want_by_an_option_is_the_operator_s(reads, command, secrets):
+    ended = seen(
+        words=["Error: --api-key is required"], started=0.0, reads=reads, options=dict.fromkeys(["--api-key"][: len(reads)], "SITE_API_KEY")
+    )
+
+    better = mends.with_options(Draft("it", {"npm": "it@1"}, ("it",)), ended)
+
+    assert (better.command, better.secrets) == (command, secrets)
+
+
+def test_an_option_whose_readme_shows_a_command_without_arguments_is_given():
+    ended = seen(made("look", "pass --region"), shown=[[], ["--region=eu"]])
+
+    assert mends.with_demanded(Draft("it", command=("it",)), ended, "--region").command == ("it", "--region=${IT_REGION}")

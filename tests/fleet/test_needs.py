@@ -161,6 +161,8 @@ def test_a_variable_is_guessed_by_what_the_last_words_speak_of(words, reads, lik
         ("Error: you must pass '--accept-terms'", "--accept-terms"),
         ("error: the following arguments are required: --db-path", ""),
         ("Error: use --help for more information", ""),
+        ("Error: --accept-terms is required", "--accept-terms"),
+        ("The '--accept-terms' option is mandatory.", "--accept-terms"),
     ],
 )
 def test_an_option_that_its_last_words_ask_for_is_given(words, flag):

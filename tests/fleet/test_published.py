@@ -1128,3 +1128,12 @@ def test_of_keys_of_which_one_is_to_be_used_none_is_required():
 
     assert {"ANTHROPIC_API_KEY", "OPENAI_API_KEY"} <= set(draft.optional)
     assert "one of these is enough, and one is needed: ANTHROPIC_API_KEY, OPENAI_API_KEY" in draft.why["instead"]
+
+
+@pytest.mark.parametrize("name", ["ENV_VAR", "MY_ENV_VAR", "YOUR_API_KEY", "VARIABLE_NAME", "VAR_1", "KEY"])
+def test_what_stands_in_an_example_for_any_variable_is_none(name):
+    readme = (
+        f'```json\n{{"mcpServers": {{"it": {{"command": "npx", "args": ["it"], "env": {{"SITE_TOKEN": "…", "{name}": "value"}}}}}}}}\n```'
+    )
+
+    assert [one["name"] for one in published.variables(readme, "it")] == ["SITE_TOKEN"]

@@ -356,6 +356,15 @@ def test_images_that_killed_trials_have_left_are_removed_by_the_next_trial_of_th
     assert removed == ["mcp-bridge-trial-clock:999999999"]
 
 
+@pytest.mark.parametrize(
+    "said, is_it", [("low 0\noom 1\noom_kill 1\n", True), ("oom_kill_disable 0\nunder_oom 0\noom_kill 0\n", False), ("", False)]
+)
+def test_who_was_ended_for_want_of_memory_is_known(said, is_it, monkeypatch):
+    monkeypatch.setattr(witness.Path, "read_text", lambda self: said)
+
+    assert witness._was_out_of_memory() is is_it
+
+
 def test_who_listens_is_seen():
     before = witness._listening()
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("::1", 0), family=socket.AF_INET6) as other:

@@ -11,7 +11,7 @@ from bridge.fleet import origins
 from bridge.fleet.adding import add, image_parts, notes, prove, sdks, secret_values, tries
 from bridge.fleet.adding.draft import Draft
 from bridge.fleet.adding.elsewhere import Entry
-from bridge.fleet.adding.trial import arguments, dependencies, findings, needs, readmes
+from bridge.fleet.adding.trial import arguments, dependencies, findings, needs, readmes, witness
 from bridge.fleet.adding.trial.attempt import CONTAINED, NotTried
 from bridge.fleet.adding.trial.container import Reach
 from bridge.settings import UsageError
@@ -765,8 +765,15 @@ def test_an_odbc_driver_of_debians_is_tried_for_the_one_database_that_it_is_for(
     assert any("it wants an ODBC driver, and its image has none" in one for one in proof.notes) == (not apt)
 
 
-def test_who_ends_for_want_of_memory_is_tried_with_more_and_keeps_what_helps():
-    full = seen(words=["FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"], started=0.0)
+@pytest.mark.parametrize(
+    "full",
+    [
+        seen(words=["FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"], started=0.0),
+        seen(words=["… is deprecated", "Out of memory: the system ended it"], started=0.0),
+        seen(made("look", witness.ENDED), words=["Out of memory: the system ended it"]),
+    ],
+)
+def test_who_ends_for_want_of_memory_is_tried_with_more_and_keeps_what_helps(full):
     table = Table(full, full, seen(made("look")))
 
     draft, _ = tries.mended(tries.Tries(table, {}, add._checked), Draft("it", command=("it",)))

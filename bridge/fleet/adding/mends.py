@@ -110,8 +110,11 @@ def with_options(draft: Draft, seen: Seen) -> Draft:
     last = draft.command[-1] if draft.command else ""
     if last.startswith("--") and last in needs.last_words(seen) and WANTS_A_VALUE.search(needs.last_words(seen)):
         return with_demanded(replace(draft, command=draft.command[:-1]), seen, last)
-    if (flag := needs.flag(seen)) and flag not in draft.command and not holds_secret(variable_of(flag.lstrip("-"))):  # that has a value
-        return replace(draft, command=(*draft.command, flag))
+    if (flag := needs.flag(seen)) and flag not in draft.command:
+        if not holds_secret(variable_of(flag.lstrip("-"))):
+            return replace(draft, command=(*draft.command, flag))
+        if not needs.missing(seen):  # else a variable does as well
+            return with_demanded(draft, seen, flag)
     if not needs.missing(seen) and (command := usage.with_command(seen, draft.command)) != draft.command:
         return replace(draft, command=command)
     if wanted := usage.flag(seen):
@@ -177,7 +180,7 @@ def with_demanded(draft: Draft, seen: Seen, option: str) -> Draft:
     given = (f"{option}={value}",) if any(name == option and equals for name, equals, _ in shown) else (option, value)
     if given[0] in draft.command:
         return draft
-    is_before = any(words[0].partition("=")[0] == option for words in seen.report["shown"])  # a command of the program
+    is_before = any(words[0].partition("=")[0] == option for words in seen.report["shown"] if words)  # a command of the program
     return replace(draft, command=(*draft.command[:1], *given, *draft.command[1:]) if is_before else (*draft.command, *given))
 
 

@@ -12,6 +12,7 @@ NATIVE = re.compile(
 MODULE = re.compile(r"/opt/server/(?:.*/)?node_modules/((?:@[\w.-]+/)?[\w.-]+)/(?:build|prebuilds|lib/binding|out|bin)/")
 BROKEN = re.compile(
     r"\b(Import|ModuleNotFound|Attribute|Syntax)Error\b|Cannot find (module|package)|ERR_MODULE_NOT_FOUND|does not provide an export"
+    r"|No package metadata was found for"
 )
 NEEDED_BY = re.compile(r"[rR]equire ?[sS]tack: ?\[?\s*(?:- |')?/opt/server/(?:\S*/)?node_modules/((?:@[\w.-]+/)?[\w.-]+)/")
 # What pkg-config and compilers say that is missing, and the Debian packages that are not simply called so.

@@ -13,7 +13,7 @@ from bridge.fleet.adding.trial.dependencies import DEBIAN, PATH_OF_A_PROGRAM
 from bridge.fleet.adding.trial.package_files import AN_ERROR, NAMED
 from bridge.fleet.adding.trial.published import BY_HAND
 from bridge.fleet.adding.trial.readmes import OF_A_DESK
-from bridge.fleet.adding.trial.witness import LISTENING, NO_ANSWER, Made
+from bridge.fleet.adding.trial.witness import ENDED, LISTENING, NO_ANSWER, Made
 from bridge.fleet.engines import reason
 from bridge.fleet.parts import OF_A_BROWSER
 
@@ -48,7 +48,8 @@ TOGETHER = re.compile(r"\band\b|&|\+|\bboth\b|\ball\b", re.IGNORECASE)
 ONLY_A_HELP = "it only prints how it is used"
 MOST_GUESSES = 4
 FLAG = re.compile(
-    r"\b(?:requires?|must|use|pass|add|specify|set|provide|missing)\b[^'\"`\n]{0,40}?['\"`]?(--(?!help|version)[a-z][a-z0-9-]+)['\"`]?(?= flag|[.,;)'\"`]|$)",
+    r"\b(?:requires?|must|use|pass|add|specify|set|provide|missing)\b[^'\"`\n]{0,40}?['\"`]?(--(?!help|version)[a-z][a-z0-9-]+)['\"`]?(?= flag|[.,;)'\"`]|$)"
+    r"|(?<!\S)['\"`]?(--[a-z][a-z0-9-]+)['\"`]? (?:(?:argument|flag|option|parameter) )?(?:is|are) (?:missing|mandatory|needed|required)\b",
     re.IGNORECASE,
 )
 PORT = re.compile(r"(?:\bport\W{1,3}|(?:\b[a-z][\w.-]*|(?:\d{1,3}\.){3}\d{1,3}|\]):(?=\d{3}))(\d{2,5})\b", re.IGNORECASE)
@@ -148,7 +149,7 @@ def is_spoken_of(name: str, text: str) -> bool:
 
 def flag(seen: Seen) -> str:
     """The option without a value that its last words ask for; empty if they ask for none."""
-    return "" if seen.report["started"] else next((found[1] for found in FLAG.finditer(last_words(seen))), "")
+    return "" if seen.report["started"] else next((found[1] or found[2] for found in FLAG.finditer(last_words(seen))), "")
 
 
 def missed_options(seen: Seen) -> list[str]:
@@ -224,8 +225,9 @@ def login(seen: Seen) -> str:
 
 
 def wants_memory(seen: Seen) -> bool:
-    """Whether it did not start for want of memory."""
-    return not seen.report["started"] and any(OF_MEMORY.search(line) for line in seen.report["words"])
+    """Whether it ended for want of memory, at its start or in a call."""
+    has_ended = not seen.report["started"] or any(call["complaint"] == ENDED for call in seen.report["calls"])
+    return has_ended and any(OF_MEMORY.search(line) for line in seen.report["words"])
 
 
 def last_words(seen: Seen) -> str:

@@ -39,6 +39,11 @@ HEADING = re.compile(
     r"^\s*(?:#{1,6}\s+(?P<a>.+)|\*\*(?P<b>[^*]+)\*\*:?\s*$|(?P<c>[A-Z][\w /,()-]{3,60}):\s*$|//\s*(?P<d>.+)|#\s*(?P<e>.+))"
 )
 # In prose, of settings that one may leave alone; of keys and addresses that says less.
+# What stands in an example for the name of any variable.
+A_STAND_IN = re.compile(
+    r"(?:(?:MY|YOUR|SOME|ANY|OTHER|ANOTHER)_)?(?:ENV(?:IRONMENT)?_)?VAR(?:IABLE)?(?:_(?:NAME|[A-Z]|\d+))?"
+    r"|(?:MY|YOUR|SOME|EXAMPLE)_(?:\w+_)?(?:ENV|KEY|NAME|SECRET|TOKEN|VALUE)|FOO|BAR|KEY\d?|NAME|VALUE"
+)
 MAY_BE_SET = re.compile(
     r"\byou (?:can|may) (?:also |optionally )?(?:specify|set|provide)\b|\bif (?:both|neither|all|it|they|none)\b[^.]{0,20}\b(?:empty|unset|not set|omitted)\b"
     r"|\bif (?:both |either |only )?`?[A-Z][A-Z0-9]*_[A-Z0-9_]+`?(?: (?:and|or) `?[A-Z0-9_]+`?)? (?:is|are) (?:set|empty|specified|provided|given|unset|not \w+)\b",
@@ -154,7 +159,7 @@ def variables(readme: str, package: str, environment: str = "", server: str = ""
     spoken = _spoken_ways(readme)
     named = [*lead.values, *(name for shown in every for name in shown.values), *said.values]
     named += [name for first, way in spoken for name in way if first in lead.values]
-    names = dict.fromkeys(name for name in named if name not in remote)
+    names = dict.fromkeys(name for name in named if name not in remote and not A_STAND_IN.fullmatch(name))
     choices = {name for name in _choices(readme) if name in names and not said.words.get(name)}
     choices = choices if sum(map(holds_secret, choices)) > 1 else set()
     return [

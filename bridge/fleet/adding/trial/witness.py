@@ -209,6 +209,7 @@ async def watch(wish: Wish) -> Report:
         end = stderr.seek(0, 2)
         stderr.seek(max(0, end - 65536))
         report["words"] = [line for line in stderr.read().decode(errors="replace").splitlines() if line.strip()][-WORDS:]
+    report["words"] += ["Out of memory: the system ended it"] if _was_out_of_memory() else []
     if not report["started"]:
         words = report["words"] or _printed(wish["command"], environment, cwd)[-WORDS:]
         before = [*listens, *_logged(written.since()), *(_unlinked() if any("native add" in line for line in words) else [])]
@@ -242,6 +243,15 @@ async def _give_up_if_it_idles(answers: anyio.Event, patience: anyio.CancelScope
             ticks, since = _ticks(), time.monotonic()
     report["why_not"] = f"{NO_ANSWER} {IDLES:.0f} s in which it did nothing"
     patience.cancel()
+
+
+def _was_out_of_memory() -> bool:
+    """Whether the system ended a process of this container because it took more memory than it may (cgroups(7): version 2 and version 1)."""
+    for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
+        with suppress(OSError):
+            if re.search(r"^oom_kill [1-9]", Path(path).read_text(), re.MULTILINE):
+                return True
+    return False
 
 
 def _others() -> Iterator[list[str]]:
