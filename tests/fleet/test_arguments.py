@@ -69,3 +69,12 @@ def test_a_refusal_of_a_place_is_told_from_other_complaints():
         assert arguments.REFUSES.search(words)
     for words in ("ENOENT: no such file or directory, open 'x'", "A key is required", "not a zip file"):
         assert not arguments.REFUSES.search(words)
+
+
+def test_a_path_inside_of_what_a_list_holds_is_given_in_one():
+    source = {"type": "object", "properties": {"url": {"type": "string"}, "path": {"type": "string"}}}
+    read = tool("read", ["sources"], {"sources": {"type": "array", "items": source}})
+
+    assert [(argument, one.arguments) for argument, one in arguments.probes([read], "/x")] == [
+        ("path of read", {"sources": [{"path": "/x"}]})
+    ]

@@ -409,13 +409,15 @@ def test_what_others_compute_and_whether_they_want_to_is_seen():
         (lambda path: path.upper(), "a key is required", None),
         (lambda path: path.upper(), "getaddrinfo ENOTFOUND api.site.io", False),
         (lambda path: path.upper(), "command not allowed: test", None),
+        (lambda path: path.endswith(".xlsx") and os.path.exists(path), "only: .xlsm, .xlsx", None),
+        (lambda path: path.endswith(".xlsx") and os.path.exists(path), "wants .xlsx", True),
         (lambda path: os.path.realpath(path), "PATH_OUTSIDE_EXPORTS", False),
     ],
 )
 def test_a_path_is_known_as_one_of_where_it_runs_by_being_looked_at(tmp_path, monkeypatch, looks, says, expected):
     async def make(connection, call, patience):
         looks(call["arguments"]["path"])
-        call["complaint"] = says
+        call["complaint"] = says if not (says.endswith(".xlsx") and call["arguments"]["path"].endswith("/file.xlsx")) else ""
 
     monkeypatch.setattr(witness, "_make", make)
     report = {"tools": [tool("read", properties={"path": {}})], "looked": {}, "started": witness.time.time()}

@@ -45,10 +45,15 @@ def probes(tools: Iterable[Mapping[str, Any]], place: str) -> Iterator[tuple[str
     every = {(id(tool), name): (tool, name, one) for surely in (True, False) for tool, name, one in _paths(tools, surely)}
     for tool, name, one in every.values():
         schema, about = tool["inputSchema"], f"{one.get('description')} {line_of(name, str(tool.get('description') or ''))}"
-        if name in schema.get("properties", {}):
-            path = place + path_of(_snake(name), about).removeprefix(A_FOLDER)
-            given = sample(schema, str(tool.get("description") or ""))[0] | {name: [path] if one.get("type") == "array" else path}
-            yield f"{name} of {tool.get('name')}", Call(str(tool.get("name")), given)
+        path: Any = place + path_of(_snake(name), about).removeprefix(A_FOLDER)
+        path = [path] if one.get("type") == "array" else path
+        every_top = schema.get("properties", {})  # it may stand in an object, or in those of a list
+        top = next((one for one, outer in every_top.items() if one != name and name in dict(parts(outer, schema))), name)
+        path = path if top == name else [{name: path}] if "items" in every_top[top] else {name: path}
+        yield (
+            f"{name} of {tool.get('name')}",
+            Call(str(tool.get("name")), sample(schema, str(tool.get("description") or ""))[0] | {top: path}),
+        )
 
 
 def _paths(tools: Iterable[Mapping[str, Any]], surely: bool) -> Iterator[tuple[Mapping[str, Any], str, Mapping[str, Any]]]:

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, NotRequired, TypedDict, cast
 
@@ -24,7 +25,7 @@ from pydantic import ValidationError
 
 from bridge.child.environment import compose
 from bridge.fleet.adding.trial.arguments import OF_A_PLACE, REFUSES, probes
-from bridge.fleet.adding.trial.calls import NO_NETWORK, Call, chosen, complaint, one_refusal, planned
+from bridge.fleet.adding.trial.calls import AN_ENDING, NO_NETWORK, Call, chosen, complaint, one_refusal, planned
 from bridge.fleet.adding.trial.package_files import MANY, SERVER, variables
 from bridge.fleet.adding.trial.published import Variable
 from bridge.inspect.connect import visit
@@ -365,21 +366,25 @@ async def _make(connection: Connection, made: Made, patience: float) -> None:
 async def _look(connection: Connection, report: Report, place: Path) -> None:
     """Give tools a path below that place until the server was seen to look there. A link keeps when it was followed last (its atime)."""
     link, folder = place / "yours", place / "there"
+    folder.mkdir()
+    link.symlink_to(folder.name)
     for argument, one in list(probes(report["tools"], str(link)))[:MOST_PLACES]:
         if True in report["looked"].values() or time.time() - report["started"] > WHOLE:
-            return
-        made = _not_answered(one)
-        folder.mkdir()
-        link.symlink_to(folder.name)
+            break
         os.utime(link, ns=(0, time.time_ns()), follow_symlinks=False)
+        made = _not_answered(one)
         await _make(connection, made, AFTER_A_SILENCE)
+        if not link.lstat().st_atime_ns and (ending := AN_ENDING.search(made["complaint"].replace(str(link), ""))):  # which it wants
+            with_it = re.sub(rf"{re.escape(str(link))}[\w/.]*", f"{link}/file{ending[0]}", json.dumps(one.arguments))
+            made = _not_answered(replace(one, arguments=json.loads(with_it)))
+            await _make(connection, made, AFTER_A_SILENCE)
         has_looked = link.lstat().st_atime_ns != 0
-        link.unlink()
-        shutil.rmtree(folder)
         said = f"{made['complaint']} {made['answer'][:SHORT]}".replace(str(link), "path").replace("_", " ")
         is_refused = bool(REFUSES.search(said) and OF_A_PLACE.search(said))
         is_known = has_looked or is_refused or not made["complaint"] or NO_NETWORK.search(made["complaint"])  # which it asked instead
         report["looked"][argument] = has_looked and not is_refused if is_known else None
+    link.unlink()
+    shutil.rmtree(folder)
 
 
 def _own(place: str, instead: Path) -> str:
