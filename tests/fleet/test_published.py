@@ -1002,7 +1002,15 @@ def test_settings_that_its_readme_has_besides_are_told_and_which_of_two_services
     )
     text = f"{shown({'SITE_TOKEN': 'x', 'SITE_SANDBOX': 'true'})}\n\n{table}\n{more}"
     reads = ["SITE_TOKEN", "SITE_SANDBOX", "SITE_READ_ONLY", "SITE_VERSION", "SITE_PORT", "SITE_TIMEOUT_MS", "LOG_LEVEL", "MCP_TRANSPORT"]
-    reads += ["SITE_ALLOW_ORIGINS", "AWS_PROFILE", "SITE_SSH_ENABLE", "SITE_TRUSTSTORE_DISABLE", "SITE_ACCESS_MODE", "SITE_WRITE_TIMEOUT"]
+    reads += [
+        "SITE_ALLOW_ORIGINS",
+        "AWS_PROFILE",
+        "SITE_SSH_ENABLE",
+        "SITE_TRUSTSTORE_DISABLE",
+        "SITE_ACCESS_MODE",
+        "SITE_WRITE_TIMEOUT",
+        "SITE_FORWARDED_ALLOW_IPS",
+    ]
     draft = drafted(text, reads=reads)
     with_account = replace(draft, secrets=(*draft.secrets, "AWS_ACCESS_KEY_ID"), optional=(*draft.optional, "AWS_ACCESS_KEY_ID"))
     seen = Seen(witness._nothing_yet() | {"published": published.variables(text, "@me/site-mcp"), "reads": reads, "documented": reads})
