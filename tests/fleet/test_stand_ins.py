@@ -55,10 +55,10 @@ def test_a_value_of_another_shape_is_given_the_shape_that_was_said(words: list[s
     assert stand_ins.shapes(words, ["OTHER_KEY", "SITE_ID"]) == ({"SITE_ID": shaped} if shaped else {})
 
 
-def test_what_wants_a_database_by_its_dialect_gets_one_in_memory():
+def test_what_wants_a_database_by_its_dialect_gets_one_in_a_file():
     words = ["sqlalchemy.exc.NoSuchModuleError: Can't load plugin: sqlalchemy.dialects:http"]
 
-    assert stand_ins.shapes(words, ["OTHER_KEY", "SITE_DB_URL"]) == {"SITE_DB_URL": "sqlite://"}
+    assert stand_ins.shapes(words, ["OTHER_KEY", "SITE_DB_URL"]) == {"SITE_DB_URL": "sqlite:////tmp/placeholder.db"}
     assert stand_ins.shapes(words, ["OTHER_KEY", "SITE_ID"]) == {}
 
 

@@ -8,7 +8,7 @@ import pytest
 from trials import Table, made, seen, tool
 
 from bridge.fleet import origins
-from bridge.fleet.adding import add, image_parts, notes, prove, sdks, secret_values, tries
+from bridge.fleet.adding import add, image_parts, mends, notes, prove, sdks, secret_values, tries
 from bridge.fleet.adding.draft import Draft
 from bridge.fleet.adding.elsewhere import Entry
 from bridge.fleet.adding.trial import arguments, dependencies, findings, needs, readmes, witness
@@ -824,3 +824,15 @@ def test_what_the_fleet_calls_so_itself_has_another_name_in_compose_env():
     assert secret_values.with_own_names(given, {}, {}).values == {"POSTGRES_POSTGRES_PASSWORD": "hers"}
     named_alike = secret_values.apart(Draft("litellm-it", secrets=("LITELLM_KEY",)))
     assert named_alike.stored == {"LITELLM_KEY": "MY_LITELLM_IT_LITELLM_KEY"}
+
+
+def test_a_link_to_where_it_may_write_goes_where_its_package_has_that_file_itself():
+    denied = seen(made("update", "PermissionError: [Errno 13] Permission denied: '/opt/server/lib/python3.13/site-packages/it/kinds.json'"))
+    linked = mends.with_links(Draft("it", {"pypi": "it==1"}, ("it",)), denied)
+    assert list(linked.links.values()) == ["/data/kinds.json"] and linked.volumes == ("it-data:/data",)
+
+    bare = image_parts.without_what_was_in_vain(linked, denied, set())
+    assert (bare.links, bare.volumes, bare.why) == ({}, (), {})
+    kept = image_parts.without_what_was_in_vain(replace(linked, why={"volumes": "it wrote ~/notes"}), denied, set())
+    assert (kept.links, kept.volumes) == ({}, ("it-data:/data",))
+    assert image_parts.without_what_was_in_vain(linked, seen(made("update")), set()) == linked

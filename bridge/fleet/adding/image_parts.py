@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from bridge.fleet import origins
 from bridge.fleet.adding.draft import Draft
-from bridge.fleet.adding.mends import with_driver, with_links
-from bridge.fleet.adding.trial import dependencies, needs
+from bridge.fleet.adding.mends import targets, with_driver, with_links, without_link
+from bridge.fleet.adding.trial import dependencies, findings, needs
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.lock import tell
 from bridge.fleet.parts import BROWSERS, listed
@@ -15,7 +15,9 @@ from bridge.settings import UsageError
 
 
 def without_what_was_in_vain(draft: Draft, seen: Seen, tried: set[str]) -> Draft:
-    """Without the packages of Debian's that were tried, where what they should bring is missed all the same."""
+    """Without the packages of Debian's that were tried, where what they should bring is missed all the same; without a link to where it may
+    write, where its package has that file itself."""
+    draft = without_link(draft, findings.storage(seen, targets(draft)).inside)
     driver, called = dependencies.odbc(seen, str(draft.apt))
     in_vain = tried & {*dependencies.perhaps_of_debian(seen), *(BROWSERS if dependencies.wants_a_browser(seen) else ()), driver}
     if driver in in_vain:

@@ -470,8 +470,23 @@ def with_links(draft: Draft, seen: Seen) -> Draft:
     better = replace(draft, links=draft.links | {str(inside): f"{DATA}/{inside.name}"})
     if DATA in targets(draft):
         return better
-    why = f"it writes {inside.name} in its own package: kept, not lost at the next start"
+    why = _kept_of_its_package(inside.name)
     return replace(better, volumes=(*draft.volumes, volume(draft.name, DATA)), why=draft.why | {"volumes": why})
+
+
+def without_link(draft: Draft, path: str) -> Draft:
+    """Without the link there, and the volume that is only for that."""
+    if path not in draft.links:
+        return draft
+    links = {one: to for one, to in draft.links.items() if one != path}
+    if draft.why.get("volumes") != _kept_of_its_package(PurePosixPath(path).name):
+        return replace(draft, links=links)
+    why = {name: said for name, said in draft.why.items() if name != "volumes"}
+    return replace(draft, links=links, volumes=tuple(one for one in draft.volumes if one != volume(draft.name, DATA)), why=why)
+
+
+def _kept_of_its_package(name: str) -> str:
+    return f"it writes {name} in its own package: kept, not lost at the next start"
 
 
 def with_driver(draft: Draft, seen: Seen) -> Draft:

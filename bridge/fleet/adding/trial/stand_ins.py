@@ -19,7 +19,7 @@ OF_A_KEY = re.compile("PRIVATE_KEY|PEM|SSH_KEY|(?<!API_)KEY_(PATH|FILE)$")
 A_DATABASE = re.compile(r"DSN$|(DATABASE|DB|CONN|CONNECTION)_?(STR|STRING|UR[IL])$")  # in the name of its address
 OF_A_CONNECTION = re.compile(r"CONN(ECTION)?_?STR(ING)?$")
 JSON = "{}"
-IN_MEMORY = "sqlite://"  # of Python's own
+A_FILE = "sqlite:////tmp/placeholder.db"  # of Python's own; one in memory takes fewer arguments
 # What a server says of a value that has another shape than it takes (in the words of Python, pydantic, Node and zod), and one that has it.
 COMPLAINTS = [
     (re.compile(says, re.IGNORECASE), fit)
@@ -31,7 +31,7 @@ COMPLAINTS = [
         ("incorrect padding|valid base64", "cGxhY2Vob2xkZXI="),
         ("JSONDecodeError|(valid|not) JSON", JSON),
         ("valid boolean|must be true or false", "true"),
-        (r"\bsqlalchemy\.dialects\b|SQLAlchemy URL", IN_MEMORY),
+        (r"\bsqlalchemy\.dialects\b|SQLAlchemy URL", A_FILE),
     )
 ]
 BEGINS = re.compile(
@@ -76,7 +76,7 @@ def shapes(words: Sequence[str], names: Iterable[str]) -> dict[str, str]:
             continue
         near = " ".join(words[max(0, at - NEAR) : at + NEAR])
         about = [name for name in names if name in line or value(name) in line] or [name for name in names if name in near]
-        about = about or (names if len(names) == 1 else [name for name in names if fit == IN_MEMORY and A_DATABASE.search(name)])
+        about = about or (names if len(names) == 1 else [name for name in names if fit == A_FILE and A_DATABASE.search(name)])
         for name in about:
             shaped = _of_google() if fit == JSON and OF_GOOGLE.search(name) else fit
             beginning = (begins[1] or begins[2]) if begins else ""
