@@ -522,7 +522,9 @@ def test_a_service_whose_port_is_an_argument_s_default_is_where_callers_say():
     connect = tool("connect", properties={"host": {"default": "localhost"}, "port": {"default": 4444}})
     it = seen(made("connect", "refused"), tools=[connect], reached=[(10.5, "127.0.0.1:4444")], reads=["IT_HOST"])
 
+    url = tool("connect", properties={"url": {"default": "http://localhost:4444/"}})
     assert findings.egress(it, False).why == "its tool connect goes to what it is given"
+    assert findings.egress(seen(*it.report["calls"], tools=[url], reached=[(10.5, "[::1]:4444")]), False).why.startswith("its tool connect")
 
 
 def test_who_has_a_browser_for_some_tool_asks_whom_its_key_is_for():

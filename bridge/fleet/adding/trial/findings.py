@@ -130,7 +130,7 @@ def egress(seen: Seen, talks: bool, optional: Collection[str] = (), browses: boo
     answered = [call for call in report["calls"] if _works(call) and _is_an_answer(call["answer"])]  # without it
     missed = [one for one in seen.reached if not any(call["began"] <= one.at <= call["ended"] for call in answered)]
     if service := back_end(replace(seen, reached=missed)):
-        port = re.compile(rf"\"default\": \"?{service.rpartition(':')[2]}\b")  # of an argument
+        port = re.compile(rf"\"default\": (?:\"[^\"]*:)?{service.rpartition(':')[2]}\b")  # of an argument
         if tool := next((one["name"] for one in report["tools"] if port.search(json.dumps(one.get("inputSchema")))), ""):
             return Egress(True, f"its tool {tool} goes to what it is given", hosts)
         where = [name for name in report["reads"] if OF_A_SERVICE.search(name)][:5]
