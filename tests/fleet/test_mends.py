@@ -431,6 +431,11 @@ def test_what_can_stand_instead_of_a_key_is_told():
 
     assert (draft.secrets, draft.env) == (("X_KEY",), {})
     assert draft.why["instead"] == "instead of X_KEY it takes X_USER and X_PASSWORD"
+    free = Draft(
+        "it", secrets=("X_KEY", "X_USER", "X_PASSWORD"), optional=("X_KEY", "X_USER", "X_PASSWORD"), why={"instead": "one of these"}
+    )
+    said = seen(made("look", "Set X_KEY or both X_USER and X_PASSWORD"), reads=["X_TOKEN"], documented=["X_TOKEN"])
+    assert mends.with_variables(free, said).why["instead"] == "one of these"  # which its README says of optional ones
 
 
 def test_a_folder_of_its_usage_becomes_a_volume():

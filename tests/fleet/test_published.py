@@ -1059,6 +1059,8 @@ def test_what_switches_keys_on_is_offered_with_them():
 
     assert drafted(shown(None), shown(ways)).optional == ("IT_CLIENT_SECRET", "IT_ENABLED", "IT_CLIENT_ID")
     assert drafted(shown({"IT_KEY": "<key>"}), tunnel, reads=names).optional == tuple(names[:3])
+    own = drafted(shown({"IT_HOST": "<host>", "IT_PASSWORD": "<password>"}), '- `IT_ENABLED`: "false" turns it off', reads=["IT_ENABLED"])
+    assert "IT_ENABLED" not in own.secrets  # without which there is nothing else
 
 
 def test_a_heading_that_requires_something_for_some_use_leaves_it_to_a_trial():

@@ -273,7 +273,8 @@ def with_variables(draft: Draft, seen: Seen) -> Draft:
         told = _with_beside(keys[:MOST_KEYS], read)
         secret, optional = [*secret, *told], [*optional, *told]
     new = [*plain, *secret]
-    if new and (about := needs.ways(seen, {*there, *new})[1]):
+    demanded = {*there, *new} - {*draft.optional, *optional}
+    if new and (about := needs.ways(seen, demanded)[1]):
         draft = replace(draft, why=draft.why | {"instead": about})
     draft = replace(draft, as_files=(*draft.as_files, *filter(A_KEYS_FILE.search, secret)), env=needs.settings(seen) | draft.env | plain)
     return with_places(replace(draft, secrets=(*draft.secrets, *secret), optional=(*draft.optional, *optional)))

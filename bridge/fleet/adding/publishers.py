@@ -263,7 +263,8 @@ def _may_be_set(one: Variable, seen: Seen, firsts: Collection[str], all_names: C
     if SWITCH.search(name) or one["value"].lower() in ("true", "false"):
         first = re.sub("(?<=_)ENABLED?$", "", name)  # what begins so does nothing without
         others = [one for one in all_names if one.startswith(first) and (holds_secret(one) or BESIDE_A_KEY.search(one))]
-        return first != name and one["default"].lower() != "true" and len(others) > 1
+        is_of_all = any(other["needed"] and other["name"].startswith(first) for other in seen.report["published"])
+        return first != name and not is_of_all and len(others) > 1
     if A_PUBLIC_URL.fullmatch(one["default"]):  # somebody may have a site of his own, and nobody another API
         return (
             (is_of_it or one["first"])
