@@ -546,3 +546,11 @@ def test_who_only_asks_what_is_newer_before_each_call_needs_no_network_for_that(
     assert findings.reached(newer) == [] and not findings.egress(newer, False).why.startswith("its tool")
     assert not findings.egress(pip, False).allowed and not findings.egress(asks, False).allowed
     assert findings.reached(seen(made("search", "Max retries exceeded"), reached=[(10.5, "pypi.site.example")])) == ["pypi.site.example"]
+
+
+def test_an_empty_folder_of_a_library_s_in_its_home_is_nothing_to_keep():
+    def kept(path, who="wrote"):
+        return findings.storage(seen(made("look", wrote=[(path, 0)])) if who == "call" else seen(wrote=[(path, 0)])).home
+
+    assert not kept("/tmp/home/.site/")
+    assert kept("/tmp/home/.site-mcp/") and kept("/tmp/home/.site/", "call") and kept("/tmp/home/.site/state.json")

@@ -62,6 +62,8 @@ GUESSED = "example.com"  # the address that tools were given
 A_GUESSED_PATH = re.compile(rf"(?<![\w/]){A_FOLDER}(?:/file[\w.]*)?(?![\w/])")  # and the path
 ON_ITSELF = ("127.", "[::1]:", "host.docker.internal:")
 NOTHING = re.compile(r"(?!)")
+AT_START = "at its start"
+OF_ITS_OWN = re.compile(r"mcp|server", re.IGNORECASE)  # an empty folder in a home: others are those of libraries
 POLITELY_NOT = re.compile(
     r"error|fail|unable|could ?n[o']t|cannot|can't|unavailable|offline|unreachable|try again|no (?:results?|data)\b|not found",
     re.IGNORECASE,
@@ -434,13 +436,14 @@ def storage(seen: Seen, volumes: Iterable[str] = ()) -> Storage:
     """What it wrote into memory, and where it was not allowed to write. `volumes`: what is kept already."""
     report, kept = seen.report, tuple(volumes)
     has_network = any(reach.connected for reach in seen.reached)  # without, what is in a cache was made here, and can be again
-    events = [("at its start", report["wrote"]), *((call["tool"], call["wrote"]) for call in report["calls"])]
+    events = [(AT_START, report["wrote"]), *((call["tool"], call["wrote"]) for call in report["calls"])]
     lost = [
         (who, path)
         for who, wrote in events
         for path, size in wrote
         if path.startswith((f"{OWN_HOME}/", f"{OWN_CWD}/"))
         and not path.startswith(tuple(f"{place}/" for place in kept))
+        and not (who == AT_START and path.startswith(OWN_HOME) and path.endswith("/") and not OF_ITS_OWN.search(path))
         and ((size > SMALL and has_network) or not CACHES.search(path.rstrip("/").removeprefix("/tmp/")))
     ]
     denied = [path for path in _denied(report) if not path.startswith(tuple(f"{place}/" for place in kept)) and path not in kept]
