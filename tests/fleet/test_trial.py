@@ -294,16 +294,14 @@ def test_where_the_last_of_a_major_version_is_too_new_too_the_very_version_is_tr
     assert list(mended.constraints) == ["other<3", "lib<=1.6.0"]
 
 
-def test_of_all_that_it_uses_what_has_a_new_major_version_is_tried_first(monkeypatch):
+def test_of_all_that_it_uses_what_has_a_new_major_version_is_tried_first_and_then_all_as_of_its_release(monkeypatch):
     monkeypatch.setattr(eras, "_versions", lambda _: ({"a": "1.9", "lib": "2.0", "z": "3.1"}, ["a", "lib", "z"]))
     monkeypatch.setattr(eras, "_born", lambda _: eras.OLDEST)
     monkeypatch.setattr(eras, "_newest", lambda name, _: {"a": "1.8", "lib": "1.5", "z": "3.0"}[name])
 
-    assert [wanted for wanted, _ in eras._python("it==1.0", "AttributeError: 'Server' object has no attribute 'x'")] == [
-        "lib<2",
-        "lib<=1.5",
-        "a<=1.8",
-        "z<=3.0",
+    assert [[*wanted] for wanted in eras._python("it==1.0", "AttributeError: 'Server' object has no attribute 'x'")] == [
+        ["lib<2"],
+        ["a<=1.8", "lib<=1.5", "z<=3.0"],
     ]
 
 

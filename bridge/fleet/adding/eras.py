@@ -7,7 +7,7 @@ package was published; as of that day its dependency is what its author had. No 
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -35,8 +35,8 @@ FRAME = re.compile(r"site-packages/(\w+)/")
 OLDEST = date(2024, 11, 1)
 
 
-def mended(draft: Draft, seen: Seen, tried: Set[str]) -> Draft | None:
-    """The draft with a constraint or an override that may let it start; None if there is nothing (else) to try."""
+def mended(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:
+    """The draft with constraints or an override that may let it start, which count as tried then; None if there is nothing (else) to try."""
     text = "\n".join(seen.report["words"])
     try:
         if any(one.search(text) for one in (ERROR, *BLAMES)) and (package := draft.source.get("pypi")):
@@ -47,50 +47,56 @@ def mended(draft: Draft, seen: Seen, tried: Set[str]) -> Draft | None:
             known = draft.overrides
         else:
             return None
-        for wanted, why in found:
-            if wanted not in tried and wanted not in known:
-                more = {one: said for one, said in known.items() if one == wanted or _name(one) != _name(wanted)} | {wanted: why}
+        for wanted in found:
+            key = ", ".join(sorted(wanted))
+            if key not in tried and not wanted.keys() <= known.keys():
+                tried.add(key)
+                names = set(map(_name, wanted))
+                more = {one: why for one, why in known.items() if _name(one) not in names} | wanted
                 return replace(draft, constraints=more) if "pypi" in draft.source else replace(draft, overrides=more)
     except (Failed, ValueError):
         pass
     return None
 
 
-def _python(package: str, text: str) -> Iterator[tuple[str, str]]:
+def _python(package: str, text: str) -> Iterator[dict[str, str]]:
     now, direct = _versions(package)
     born = _born(package)
     own = _normal(re.split(r"[\[=]", package)[0])
     blamed = [found[1] for blame in BLAMES for found in blame.finditer(text)] + FRAME.findall(text)[::-1]
-    others = (name for name in map(_normal, blamed) if name != own and name in now)
-    yield from _constraints(dict.fromkeys(others), born, now)
-    # Where the fault shows in the package's own lines it is of something that they use: of a new major version before all, then of what its
-    # author had, where the last of the major version before is too new, too.
-    every = [*_constraints(direct, born, now)]
-    grown = {_name(one) for one, _ in every if "<=" not in one}
-    yield from sorted(every, key=lambda found: ("<=" in found[0], _name(found[0]) not in grown))
+    for name in dict.fromkeys(map(_normal, blamed)):
+        if name != own and name in now:
+            yield from _constraints(name, born, now)
+    # Where the fault shows in the package's own lines it is of something that they use: of a new major version before all, else of what is
+    # newer than the package, all of that at once.
+    every = [[*_constraints(name, born, now)] for name in direct]
+    yield from (found[0] for found in every if len(found) > 1)
+    why = f"as of its release ({born - timedelta(days=2)}): it does not start with what is newer"
+    yield {constraint: why for found in every if found for constraint in found[-1]}
+
+
+def _constraints(name: str, born: date, now: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """What makes it older: the last of the major version that its author had, where there is a new one, and the version that he had."""
+    then = _newest(name, born)
+    if constraint := _constraint(name, then, now[name]):
+        yield {constraint: f"it dies with {name} {now[name]}"}
+        if "<=" not in constraint:
+            yield {f"{name}<={then}": f"it dies with {name} {now[name]}"}
 
 
 def _name(constraint: str) -> str:
+    """Of what it is about; of an override of npm all of it."""
     return constraint.partition("<")[0]
 
 
-def _constraints(names: Iterable[str], born: date, now: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for name in names:
-        then = _newest(name, born)
-        if constraint := _constraint(name, then, now[name]):
-            yield constraint, f"it dies with {name} {now[name]}"
-            if "<=" not in constraint:
-                yield f"{name}<={then}", f"it dies with {name} {now[name]}"
-
-
-def _node(package: str, text: str) -> Iterator[tuple[str, str]]:
+def _node(package: str, text: str) -> Iterator[dict[str, str]]:
     name, _, version = package.rpartition("@")
     born = json.loads(npm("view", name, "time", "--json"))[version][:10]
     until = (date.fromisoformat(born) + timedelta(days=2)).isoformat()
     now, then = (_tree(package, *words) for words in ((), ("--before", until)))
     for blamed in dict.fromkeys([*NODE_FRAME.findall(text), *BARE.findall(text)]):
         if blamed != name and blamed in then and then[blamed] != now.get(blamed):
-            yield f"{blamed}@{then[blamed]}", f"it dies with {blamed} {now.get(blamed)}"
+            yield {f"{blamed}@{then[blamed]}": f"it dies with {blamed} {now.get(blamed)}"}
 
 
 def _tree(package: str, *words: str) -> dict[str, str]:

@@ -51,7 +51,8 @@ def proved(project: Project, draft: Draft, values: dict[str, str], where: str, c
     what is none."""
     tried: set[str] = set()
     asked = frozenset(secret_values.names(draft))
-    base, words = draft, None  # without the constraint that is tried, and what it said then
+    base, words = draft, None  # without the constraints that are tried, and what it said then
+    added: list[str] = []
     bare = None  # without the Debian packages that are tried
     until = inf
     while True:
@@ -65,7 +66,7 @@ def proved(project: Project, draft: Draft, values: dict[str, str], where: str, c
                 if where == CONTAINED and (more := with_more_in_its_image(draft, seen, tried)):
                     bare, draft = draft, more if more.source == draft.source else _locked(more, draft, lock)
                     continue
-                if not seen.report["started"] and words == needs.last_words(seen):
+                if not seen.report["started"] and (len(added) > 1 or words == _without_numbers(needs.last_words(seen))):
                     draft = lock(base)  # that was not it
                 other = None if seen.report["started"] or time.monotonic() > until else eras.mended(draft, seen, tried)
                 if other is None:
@@ -79,15 +80,19 @@ def proved(project: Project, draft: Draft, values: dict[str, str], where: str, c
                 return Proof(_by_its_files(draft, check, asked), notes=[f"not tried: {why}"])
             draft, bare = replace(bare, why=bare.why | {"build" if draft.build else "apt": str(why)}), None
             continue
-        base, words = draft, needs.last_words(seen)
+        base, words = draft, _without_numbers(needs.last_words(seen))
         added = [*(other.constraints.keys() - draft.constraints.keys()), *(other.overrides.keys() - draft.overrides.keys())]
-        tried.update(added)
         until = min(until, time.monotonic() + PATIENCE * slowness())
         tell(f"{draft.name}: it may be older than what it uses; trying {', '.join(added)}")
         try:
             draft = lock(other)
         except CannotLock:
-            words = None
+            words, added = None, []
+
+
+def _without_numbers(words: str) -> str:
+    """Without addresses, times and the like, which are others each time."""
+    return re.sub(r"0x[0-9a-f]+|\d+", "", words)
 
 
 def _by_its_files(draft: Draft, check: Check, asked: Collection[str]) -> Draft:
