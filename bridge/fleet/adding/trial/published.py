@@ -339,8 +339,8 @@ def _by_row(said: _Said, cells: list[str], columns: list[str], heading: bool | N
         hint = False if word is None and default else hint
     for name in names:
         said.add(name, word, default, heading if hint is None else hint)
-        for cell in cells[1:]:
-            said.about(name, cell)
+        for text in (" ".join(cells[1:]), *cells[1:]):
+            said.about(name, text)
 
 
 def _by_defaults(said: _Said, rows: list[list[str]], columns: list[str]) -> None:
