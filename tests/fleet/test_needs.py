@@ -71,6 +71,14 @@ def test_where_more_is_to_be_read_is_no_reason():
     assert needs.last_words(seen(words=words, started=0.0)) == words[0]
 
 
+def test_what_is_printed_beside_an_end_is_no_reason_for_it():
+    warning = ["/opt/x/client.py:5: ApiDeprecationWarning: it failed to be new", "  from ._compat import error"]
+    reason = "TypeError: 'NoneType' object is not iterable"
+
+    assert needs.last_words(seen(words=[*warning, reason, "3 - asyncio - ERROR - Unclosed SiteProducer"], started=0.0)) == reason
+    assert needs.last_words(seen(words=warning, started=0.0, why_not="the command ended")) == "the command ended"
+
+
 @pytest.mark.parametrize(
     "line, told",
     [

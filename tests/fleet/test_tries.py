@@ -804,7 +804,7 @@ def test_an_optional_secret_that_its_end_speaks_of_is_required_where_it_starts_w
         ("SITE_CREDENTIALS_PATH",),
         {},
     )
-    assert tries._with_guesses(tries.Tries(Table(ended), {}, add._checked), draft, ended).optional == draft.optional
+    assert tries._with_guesses(tries.Tries(Table(ended, ended), {}, add._checked), draft, ended).optional == draft.optional
 
 
 def test_a_call_that_asks_nobody_where_the_others_do_is_said_to_be_that():
@@ -845,3 +845,13 @@ def test_a_link_to_where_it_may_write_goes_where_its_package_has_that_file_itsel
     kept = image_parts.without_what_was_in_vain(replace(linked, why={"volumes": "it wrote ~/notes"}), denied, set())
     assert (kept.links, kept.volumes) == ({}, ("it-data:/data",))
     assert image_parts.without_what_was_in_vain(linked, seen(made("update")), set()) == linked
+
+
+def test_those_of_its_optional_variables_without_which_it_does_not_start_are_required():
+    ended, starts = seen(words=["TypeError: 'NoneType' object is not iterable"], started=0.0), seen(made("look"))
+    draft = Draft("it", command=("it",), secrets=("A_HOST", "A_TOPIC", "A_NOTE"), optional=("A_HOST", "A_TOPIC", "A_NOTE"))
+
+    # with all; without the host, the topic, the note
+    other = tries._with_guesses(tries.Tries(Table(starts, ended, ended, starts), {}, add._checked), draft, ended)
+    assert (other.optional, list(other.env)) == (("A_NOTE",), ["A_HOST", "A_TOPIC"])
+    assert tries._with_guesses(tries.Tries(Table(ended), {}, add._checked), draft, ended) == draft

@@ -214,8 +214,10 @@ def _with_guesses(tries: Tries, draft: Draft, seen: Seen) -> Draft:
             return other
     knows = any(host in words for host in findings.names([seen]))
     names = needs.likely(seen, [name for name in unsaid(draft, seen) if not (knows and needs.ADDRESS.search(name))])
-    if not names or findings.uses_placeholder(seen):  # it knows enough to look for its operator's
+    if findings.uses_placeholder(seen):  # it knows enough to look for its operator's
         return draft
+    if not names:
+        return _with_those_that_it_starts_with(tries, draft)
     again = tries.of(with_named(draft, names))
     said = _said(again)
     instead: list[str] = []
@@ -231,6 +233,19 @@ def _with_guesses(tries: Tries, draft: Draft, seen: Seen) -> Draft:
     if holds_secret(names[0]) and (keys := [name for name in instead if holds_secret(name)]):
         draft = replace(draft, why=draft.why | {"instead": f"instead of {' and '.join(names)} it may take {', '.join(keys)}"})
     return replace(draft, secrets=(*draft.secrets, *instead), optional=(*draft.optional, *instead))
+
+
+def _with_those_that_it_starts_with(tries: Tries, draft: Draft) -> Draft:
+    """With those of its optional variables without which it does not start, where it starts with all of them."""
+    names = [*draft.optional]
+    other = with_required(draft, names)
+    if not 0 < len(names) <= MANY or not tries.may_be(other) or not tries.of(other).report["started"]:
+        return draft
+    for name in draft.optional:
+        less = [one for one in names if one != name]
+        if tries.of(with_required(draft, less)).report["started"]:
+            names = less
+    return with_required(draft, names)
 
 
 def _said(seen: Seen) -> str:

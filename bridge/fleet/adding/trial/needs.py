@@ -77,10 +77,12 @@ BESIDE_IT = re.compile(
 )
 # Of a stack, of a help, or where more is to be read.
 NO_REASON = re.compile(
+    r"\S+:\d+: \w*(?:Deprecation|Future|Syntax|User)Warning: |.*\bUnclosed \w+|"  # of Python, and of asyncio after an end
     r"\s*(-{1,2}[a-zA-Z]|(?i:more help|require ?stack|for further information)|at |File \"|\^|~|Node\.js v|\}|\{|npm )"
     r"|\W*(?i:use|run|try|pass|add|set|see)\b.{0,60}\b(?:detail(?:s|ed)|verbose|more information|stack ?trace)\b"
 )
 A_TIME = re.compile(r"^\[?\d{4}-\d\d-\d\d[T ][\d:.,]+\S*(?: \|)? *(?=\w|\[)")  # before a line of a log
+SHOWS_CODE = re.compile(r'\s*File "|\S+:\d+: \w+Warning: ')  # in the line below
 ABSENT_MODULE = re.compile(r"No module named '(\w+)'")  # as a whole, not a part of one that is there
 # What a runtime says that would rather have something of the system, or somebody who is told of its use, and the variable by which it does without.
 DOES_WITHOUT = (
@@ -235,7 +237,7 @@ def last_words(seen: Seen) -> str:
     helps = {line.strip() for line in usage.helps(seen)}
     shown = zip(["", *seen.report["words"]], seen.report["words"], strict=False)
     lines = [
-        A_TIME.sub("", line.strip()) for before, line in shown if line.strip() and not before.lstrip().startswith('File "')
+        A_TIME.sub("", line.strip()) for before, line in shown if line.strip() and not SHOWS_CODE.match(before)
     ]  # which shows its code
     words = [(line[0] == "{" and ": ".join(IN_JSON.findall(line))) or line for line in lines]
     inner = [(line, line.strip(" │┃|╭╮╰╯─")) for line in words if line[0] != "╭"]  # of a box, without its title
