@@ -82,6 +82,6 @@ def test_an_address_begins_as_a_server_says_once():
     assert stand_ins.shapes(words[1:], ["SITE_URL"]) == {"SITE_URL": f"https://{stand_ins.host('SITE_URL')}"}
 
 
-@pytest.mark.parametrize("name", ["SITE_CONNECTION_STRING", "SITE_CONN_STR", "SITE_HOST"])
+@pytest.mark.parametrize("name", ["SITE_CONNECTION_STRING", "SITE_CONN_STR", "SITE_HOST", "SITE_BOOTSTRAP_SERVERS"])
 def test_a_connection_has_a_host_that_is_called_like_its_variable(name: str):
     assert stand_ins.value(name) == stand_ins.host(name)

@@ -849,9 +849,10 @@ def test_a_link_to_where_it_may_write_goes_where_its_package_has_that_file_itsel
 
 def test_those_of_its_optional_variables_without_which_it_does_not_start_are_required():
     ended, starts = seen(words=["TypeError: 'NoneType' object is not iterable"], started=0.0), seen(made("look"))
+    asks = seen(reached=[(2.0, "a-host.placeholder.invalid:9092")], started=0.0)
     draft = Draft("it", command=("it",), secrets=("A_HOST", "A_TOPIC", "A_NOTE"), optional=("A_HOST", "A_TOPIC", "A_NOTE"))
 
     # with all; without the host, the topic, the note
-    other = tries._with_guesses(tries.Tries(Table(starts, ended, ended, starts), {}, add._checked), draft, ended)
+    other = tries._with_guesses(tries.Tries(Table(starts, ended, ended, asks), {}, add._checked), draft, ended)
     assert (other.optional, list(other.env)) == (("A_NOTE",), ["A_HOST", "A_TOPIC"])
     assert tries._with_guesses(tries.Tries(Table(ended), {}, add._checked), draft, ended) == draft

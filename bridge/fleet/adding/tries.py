@@ -236,15 +236,18 @@ def _with_guesses(tries: Tries, draft: Draft, seen: Seen) -> Draft:
 
 
 def _with_those_that_it_starts_with(tries: Tries, draft: Draft) -> Draft:
-    """With those of its optional variables without which it does not start, where it starts with all of them."""
+    """With those of its optional variables without which it does not start (or does not look for its operator's address), if it does with all."""
+
+    def gets_on(names: list[str]) -> bool:
+        again = tries.of(with_required(draft, names))
+        return bool(again.report["started"]) or findings.uses_placeholder(again)
+
     names = [*draft.optional]
-    other = with_required(draft, names)
-    if not 0 < len(names) <= MANY or not tries.may_be(other) or not tries.of(other).report["started"]:
+    if not 0 < len(names) <= MANY or not tries.may_be(with_required(draft, names)) or not gets_on(names):
         return draft
     for name in draft.optional:
         less = [one for one in names if one != name]
-        if tries.of(with_required(draft, less)).report["started"]:
-            names = less
+        names = less if gets_on(less) else names
     return with_required(draft, names)
 
 

@@ -51,7 +51,7 @@ def value(name: str, schemes: Mapping[str, str] = {}) -> str:
     if OF_A_CONNECTION.search(name):
         return its_host
     if re.search(r"UR[IL]|HOST|ENDPOINT|SERVER|ADDRESS|DSN", name):
-        return f"http://{its_host}" if not name.endswith(("HOST", "HOSTNAME")) else its_host
+        return f"http://{its_host}" if not name.endswith(("HOST", "HOSTNAME", "HOSTS", "SERVERS")) else its_host
     return (
         "8080"
         if name.endswith("PORT")
