@@ -24,7 +24,7 @@ WANTS = re.compile(
 NOT_ENGLISH = re.compile(r"[^\W\d_A-Za-z]")  # the letters of other languages, whose words for that nobody lists
 A_TAG = re.compile(r"\[[A-Z_]+:")  # of a complaint: [NOT_SET: X_KEY]
 NO_VARIABLE = re.compile(
-    r"^KUBERNETES_MASTER$|^(ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|EAI|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|FASTMCP)_|_EXPORTED$"
+    r"^KUBERNETES_MASTER$|^(AF|SOCK|ERR|MODULE|NODE|PYTHON|UV|NPM|SSL|HTTP|HTTPS|NO|EAI|MCP_BRIDGE|LD|LC|JSON|JSON_RPC|METHOD|INVALID|CERT|FASTMCP)_|_EXPORTED$"
     r"|(^|_)(ALLOW|DISABLE|ENABLE|SKIP|FORCE|DEBUG|VERBOSE|INSECURE)(_|$)"  # a switch: advice, and no need
 )
 # What one may set, and need not.
