@@ -27,7 +27,7 @@ from bridge.fleet.adding.trial.container import Seen
         ("SSH_KEY_INVALID: PG_KEY must be set", ["PG_KEY"]),
         ('Error: give one of these:\n1. --dsn="…"\n2. Environment variable: export DSN="…"', ["DSN"]),
         ("Error: the ID of a DSN is wrong", []),
-        (["Unable to connect to 'site:9092': [AddressFamily.AF_UNSPEC]: not provided"], []),
+        ("Unable to connect to 'site:9092': [AddressFamily.AF_UNSPEC]: not provided", []),
     ],
 )
 def test_the_variables_that_it_asks_for_are_read_from_its_last_words(words, names):
