@@ -415,3 +415,14 @@ def test_the_packages_that_its_readme_has_beside_it_are_told():
         replace(draft, constraints={"mcp<2": "…"}), "it", seen(made("look"), withs=drivers)
     )
     assert not any("beside it" in one for one in notes.of_a_started_one(draft, "it", seen(made("look"), withs=[])))
+
+
+def test_who_looks_for_a_program_of_a_desk_and_takes_no_other_place_is_to_run_there():
+    looks = seen(made("look", "All connection attempts failed"), reached=[(10.5, "127.0.0.1:8765")])
+
+    def told(one):
+        return next(notes._decisions(Draft("it", egress=True, why={"egress": findings.egress(one, False).why})))
+
+    assert told(looks) == f"egress: true: it looks for a service at 127.0.0.1:8765, which in a container is itself: {notes.RUNS_THERE}"
+    named = seen(made("look", "failed"), reached=[(10.5, "127.0.0.1:8765")], reads=["DESK_HOST"])
+    assert told(named).endswith("tell it where that is (its code reads DESK_HOST)")

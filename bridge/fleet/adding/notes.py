@@ -161,7 +161,9 @@ def _with_its_file(words: str) -> str:
 
 
 def _egress(draft: Draft) -> str:
-    return f"egress: {str(bool(draft.egress)).lower()}: {draft.why['egress']}"
+    why = draft.why["egress"]
+    way_out = f": {RUNS_THERE}" if why.endswith("in a container is itself") else ""  # and nothing of its says another place
+    return f"egress: {str(bool(draft.egress)).lower()}: {why}{way_out}"
 
 
 def _decisions(draft: Draft) -> Iterator[str]:
