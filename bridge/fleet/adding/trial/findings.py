@@ -52,6 +52,7 @@ A_LOGIN = re.compile(r"(?:accounts?|auth\d?|id|login|oauth\d?|sso|sts)[.-]")  # 
 INSTALLS = re.compile(r"(^|_)(pip_install|install(_python)?_(packages?|modules?|dependenc(y|ies)|requirements))(_|$)", re.IGNORECASE)
 UPDATES = re.compile(r"(^|_)updates?$", re.IGNORECASE)
 FEW = 4  # names in a line
+UNLESS_INSIDE = ": false if that is inside the fleet"
 SMALL = 1 << 20  # bytes: a bigger cache is worth to be kept
 # What comes back by itself, whoever deletes it.
 CACHES = re.compile(
@@ -113,67 +114,88 @@ class Storage:
 
 def egress(seen: Seen, talks: bool, optional: Collection[str] = (), browses: bool = False, addresses: Collection[str] = ()) -> Egress:
     """`talks`: its keys and addresses say that it talks to somebody. `optional`: the keys that it works without. `browses`: there is a browser for it. `addresses`: the variables by which an operator says whom it asks."""
-    report = seen.report
-    hosts = tuple(reached(seen))
+    report, hosts = seen.report, tuple(reached(seen))
     asks = ", ".join([one for one in report["speaks_to"] if _host(one)][:3])
-    if (browses or wants_a_browser(seen)) and not (talks and asks):
-        return Egress(True, "it opens in a browser what it is asked to open", hosts)
-    if told := dict.fromkeys(one[1].upper().replace("-", "_") for reach in seen.reached if (one := OF_A_VARIABLE.match(reach.what))):
-        return Egress(True, f"it asks what {', '.join(told)} says: false if that is inside the fleet", hosts)
-    asking = [(call, found) for call in report["calls"] if (found := _needed(seen, call))]
-    if asking:
-        tool, host = next(
-            ((call["tool"], one) for call, found in asking for one in found if one not in {GUESSED, *_given(seen, call)}),
-            (asking[0][0]["tool"], ""),
-        )
-        return Egress(True, f"its tool {tool} tried {host}" if host else f"its tool {tool} goes to what it is given", hosts)
-    if not report["started"] and hosts and _died_of_the_network(seen, hosts):
-        return Egress(True, f"it did not start without {hosts[0]}", hosts)
-    answered = [call for call in report["calls"] if _works(call) and _is_an_answer(call["answer"])]  # without it
-    missed = [one for one in seen.reached if not any(call["began"] <= one.at <= call["ended"] for call in answered)]
-    if service := back_end(replace(seen, reached=missed)):
-        port = re.compile(rf"\"default\": (?:\"[^\"]*:)?{service.rpartition(':')[2]}\b")  # of an argument
-        if tool := next((one["name"] for one in report["tools"] if port.search(json.dumps(one.get("inputSchema")))), ""):
-            return Egress(True, f"its tool {tool} goes to what it is given", hosts)
-        where = [name for name in report["reads"] if OF_A_SERVICE.search(name)][:5]
-        return Egress(
-            True,
-            f"it looks for a service at {service}, which in a container is itself"
-            + (f": tell it where that is (its code reads {', '.join(where)})" if where else ""),
-        )
-    if wants_an_engine(seen):
-        return Egress(True, "it wants a Docker engine, which is elsewhere: false if that is inside the fleet", hosts)
-    if addresses:
-        return Egress(True, f"it asks what {', '.join(addresses)} says: false if that is inside the fleet", hosts)
-    somebody = wants_somebody(seen) or wants_login(seen)
-    is_unproved = len(report["tools"]) > sum(_works(call) and call["said"] for call in report["calls"])
-    if asks and (talks or is_unproved or somebody):
-        return Egress(True, f"its code asks {asks}", hosts)
-    if talks:
-        return Egress(True, "it has a key or an address of somebody: false if that is inside the fleet", hosts)
-    if somebody:
-        return Egress(True, "its calls want an account or a key, so it talks to somebody", hosts)
-    uncalled = len(report["tools"]) - len(report["calls"])
     keys = ", ".join(list(optional)[:FEW]) + " …" * (len(optional) > FEW)
-    if keys and (uncalled > 0 or not any(map(_works, report["calls"]))):
-        return Egress(True, "it may be given keys or addresses, so it talks to somebody: false if that is inside the fleet", hosts)
-    if login := report["login"] or report["browser"]:
-        return Egress(True, f"its README logs in somewhere: {login}", hosts)
-    if hosts and (uncalled > 0 or not report["tools"]):
-        rest = f", and {uncalled} of its {len(report['tools'])} tools were not called" if uncalled > 0 else ": false if it does without"
-        return Egress(True, f"at its start it tries {hosts[0]}{rest}", hosts)
+    first, uncalled = next(iter(hosts), ""), len(report["tools"]) - len(report["calls"])
+    rest = f", and {uncalled} of its {len(report['tools'])} tools were not called" if uncalled > 0 else ": false if it does without"
+    is_unproved = len(report["tools"]) > sum(_works(call) and call["said"] for call in report["calls"])
+    has_browser, variables, in_a_call = browses or wants_a_browser(seen), _told_by_variables(seen), _tried_in_a_call(seen)
+    service = _missed_service(seen)
+    tool, in_itself = _tool_with_port_of(service, seen), _in_itself(service, seen)
+    somebody, login = wants_somebody(seen) or wants_login(seen), report["login"] or report["browser"]
+    reasons: list[tuple[object, str]] = [  # the strongest first
+        (has_browser and not (talks and asks), "it opens in a browser what it is asked to open"),
+        (variables, f"it asks what {variables} says{UNLESS_INSIDE}"),
+        (in_a_call, in_a_call),
+        (hosts and not report["started"] and _died_of_the_network(seen, hosts), f"it did not start without {first}"),
+        (tool, f"its tool {tool} goes to what it is given"),
+        (service, in_itself),
+        (wants_an_engine(seen), f"it wants a Docker engine, which is elsewhere{UNLESS_INSIDE}"),
+        (addresses, f"it asks what {', '.join(addresses)} says{UNLESS_INSIDE}"),
+        (asks and (talks or is_unproved or somebody), f"its code asks {asks}"),
+        (talks, f"it has a key or an address of somebody{UNLESS_INSIDE}"),
+        (somebody, "its calls want an account or a key, so it talks to somebody"),
+        (
+            keys and not (uncalled <= 0 and any(map(_works, report["calls"]))),
+            f"it may be given keys or addresses, so it talks to somebody{UNLESS_INSIDE}",
+        ),
+        (login, f"its README logs in somewhere: {login}"),
+        (hosts and (uncalled > 0 or not report["tools"]), f"at its start it tries {first}{rest}"),
+    ]
+    if why := next((why for holds, why in reasons if holds), ""):
+        return Egress(True, why, () if why == in_itself else hosts)
     if not report["started"]:
         return Egress(bool(asks), "it did not start, " + (f"its code asks {asks}" if asks else "and did not try to reach anything"))
-    absent = programs(seen)
-    tells = any(_works(call) and not (absent and _says_nothing(call)) for call in report["calls"])
-    without = f" without {', '.join(absent[:3])}" if absent else ""
-    failed = f", but all failed{without}" if report["calls"] else ""
-    is_guessed = bool(failed) and not absent and all(map(complains_of_a_guess, report["calls"]))
-    doubt = "" if tells or is_guessed else f"{failed}: true if they reach beyond the fleet's own network"
-    doubt = f"; true if {keys} is for somebody beyond" if keys else doubt
-    called = f"{len(report['calls'])} of its {len(report['tools'])} tools were called, and none tried to reach anything"
-    tried = f"; at its start it tries {hosts[0]}, and works without" if hosts else doubt
-    return Egress(False, f"{called if report['calls'] else 'none of its tools was called'}{tried}", hosts)
+    return Egress(False, _tried_nothing(seen, hosts, keys), hosts)
+
+
+def _told_by_variables(seen: Seen) -> str:
+    found = filter(None, (OF_A_VARIABLE.match(reach.what) for reach in seen.reached))
+    return ", ".join(dict.fromkeys(one[1].upper().replace("-", "_") for one in found))
+
+
+def _tried_in_a_call(seen: Seen) -> str:
+    asking = [(call, host) for call in seen.report["calls"] for host in _needed(seen, call)]
+    by_itself = (f"its tool {call['tool']} tried {host}" for call, host in asking if host not in {GUESSED, *_given(seen, call)})
+    as_told = (f"its tool {call['tool']} goes to what it is given" for call, _ in asking)
+    return next(by_itself, "") or next(as_told, "")
+
+
+def _missed_service(seen: Seen) -> str:
+    """The one in its own container that it looked for, but in calls that were answered without."""
+    answered = [call for call in seen.report["calls"] if _works(call) and _is_an_answer(call["answer"])]
+    missed = [one for one in seen.reached if not any(call["began"] <= one.at <= call["ended"] for call in answered)]
+    return back_end(replace(seen, reached=missed))
+
+
+def _tool_with_port_of(service: str, seen: Seen) -> str:
+    port = re.compile(rf"\"default\": (?:\"[^\"]*:)?{service.rpartition(':')[2]}\b")  # of an argument
+    return next((one["name"] for one in seen.report["tools"] if service and port.search(json.dumps(one.get("inputSchema")))), "")
+
+
+def _in_itself(service: str, seen: Seen) -> str:
+    where = ", ".join([name for name in seen.report["reads"] if OF_A_SERVICE.search(name)][:5])
+    told = f": tell it where that is (its code reads {where})" if where else ""
+    return f"it looks for a service at {service}, which in a container is itself{told}"
+
+
+def _tried_nothing(seen: Seen, hosts: Collection[str], keys: str) -> str:
+    calls, tools = seen.report["calls"], seen.report["tools"]
+    called = f"{len(calls)} of its {len(tools)} tools were called, and none tried to reach anything"
+    tried = f"; at its start it tries {next(iter(hosts), '')}, and works without" if hosts else _doubt(seen, keys)
+    return f"{called if calls else 'none of its tools was called'}{tried}"
+
+
+def _doubt(seen: Seen, keys: str) -> str:
+    if keys:
+        return f"; true if {keys} is for somebody beyond"
+    calls, absent = seen.report["calls"], programs(seen)
+    tells = any(_works(call) and not (absent and _says_nothing(call)) for call in calls)
+    if tells or (calls and not absent and all(map(complains_of_a_guess, calls))):
+        return ""
+    failed = ", but all failed" + (f" without {', '.join(absent[:3])}" if absent else "")
+    return f"{failed if calls else ''}: true if they reach beyond the fleet's own network"
 
 
 def complains_of_a_guess(call: Made) -> bool:
