@@ -263,59 +263,90 @@ def _needed(name: str, said: _Said, lead: Shown, whole: list[Shown], every: list
 
 
 def _by_words(said: _Said, text: str, is_of_a_shell: bool = False) -> None:
-    heading: bool | None = None
-    columns: list[str] = []
-    rows: list[list[str]] = []
-    is_fenced, is_optional = False, False
-    elsewhere = 0  # the level of a heading of a server for clients elsewhere
-    for line in (one[:WIDTH].removeprefix("> ") for one in text.splitlines()):
+    lines = _Lines(said, is_of_a_shell)
+    for line in text.splitlines():
+        lines.read(line[:WIDTH].removeprefix("> "))
+    lines.end_table()
+
+
+@dataclass
+class _Lines:
+    """Those of a text, one after the other, each under its heading or in its table."""
+
+    said: _Said
+    is_of_a_shell: bool
+    heading: bool | None = None  # what it says of all below it
+    is_optional: bool = False  # a heading or a comment that says nothing else
+    is_fenced: bool = False
+    elsewhere: int = 0  # the level of a heading of a server for clients elsewhere
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+
+    def read(self, line: str) -> None:
         stripped = line.strip()
-        is_fenced ^= stripped.startswith("```")
-        if stripped.startswith("#") and not is_fenced:
-            level = len(stripped) - len(stripped.lstrip("#"))
-            elsewhere = elsewhere if 0 < elsewhere < level else level if OF_A_SERVICE.search(stripped) else 0
-        if elsewhere:
-            said.remote |= {name for name in UPPER.findall(line) if name not in said.values}
-        else:
-            said.here.update(UPPER.findall(line))
+        self.is_fenced ^= stripped.startswith("```")
+        self._place(line)
+        if not stripped.startswith("|"):
+            self.end_table()
         if stripped.startswith("|"):
-            cells = [cell.strip() for cell in stripped.replace("**", "").strip("|").split("|")]
-            if not columns:
-                columns = [cell.lower() for cell in cells]
-            _by_row(said, cells, columns, heading)
-            rows.append(cells)
-            continue
-        _by_defaults(said, rows, columns)
-        columns, rows = [], []
-        if found := LISTED.match(line):
-            word, hint = says(found["rest"])
-            default = WITH_DEFAULT.search(found["rest"])
-            more = AND_MORE.match(found["rest"])
-            for name in dict.fromkeys([found["name"], *UPPER.findall(more[0] if more else "")]):
-                word = False if word is None and is_optional else word
-                said.add(name, word, default[1].rstrip(".") if default else "", heading if hint is None else hint)
-                said.about(name, found["rest"])
+            self._row(stripped)
+        elif found := LISTED.match(line):
+            self._item(found["name"], found["rest"])
         elif ASSIGNED.match(line):
-            for found in assigned(line):
-                word, hint = (False, None) if found["off"] else says(found["rest"])
-                hint = word if word is not None else hint
-                word = False if is_optional else word
-                said.about(found["name"], found["rest"].partition("#")[2])
-                said.add(found["name"], False if word is False and not found["off"] else None, hint=heading if hint is None else hint)
+            self._assignments(line)
         elif found := HEADING.match(line):
-            title = next(one for one in found.groups() if one is not None)
-            is_for_all = REQUIRED_ONES.search(title) and not CONDITION.search(title)
-            heading = False if OPTIONAL.search(title) else True if is_for_all else None
-            is_comment = (is_fenced or is_of_a_shell) and title.lower().startswith("optional")  # on the lines below it
-            is_optional = is_comment or bool(OPTIONAL_ONES.search(title))
-        elif not is_fenced:
-            for sentence in re.split(r"(?<=[.!?])\s", line):
-                if MAY_BE_SET.search(sentence) and not OR_IT_FAILS.search(line):
-                    for name in UPPER.findall(sentence):
-                        said.add(name, None if holds_secret(name) or WITH_A_KEY.search(name) else False)
-            if found := IS_OPTIONAL.match(line):
-                said.add(found[1], False)
-    _by_defaults(said, rows, columns)
+            self._heading(next(one for one in found.groups() if one is not None))
+        elif not self.is_fenced:
+            self._prose(line)
+
+    def _place(self, line: str) -> None:
+        stripped, names = line.strip(), UPPER.findall(line)
+        level = 0 if self.is_fenced else len(stripped) - len(stripped.lstrip("#"))
+        if level and not 0 < self.elsewhere < level:
+            self.elsewhere = level if OF_A_SERVICE.search(stripped) else 0
+        if self.elsewhere:
+            self.said.remote.update(name for name in names if name not in self.said.values)
+        else:
+            self.said.here.update(names)
+
+    def _row(self, line: str) -> None:
+        cells = [cell.strip() for cell in line.replace("**", "").strip("|").split("|")]
+        self.columns = self.columns or [cell.lower() for cell in cells]
+        _by_row(self.said, cells, self.columns, self.heading)
+        self.rows.append(cells)
+
+    def end_table(self) -> None:
+        _by_defaults(self.said, self.rows, self.columns)
+        self.columns, self.rows = [], []
+
+    def _item(self, name: str, rest: str) -> None:
+        word, hint = says(rest)
+        word = False if word is None and self.is_optional else word
+        default, more = WITH_DEFAULT.search(rest), AND_MORE.match(rest)
+        for one in dict.fromkeys([name, *UPPER.findall(more[0] if more else "")]):
+            self.said.add(one, word, default[1].rstrip(".") if default else "", self.heading if hint is None else hint)
+            self.said.about(one, rest)
+
+    def _assignments(self, line: str) -> None:
+        for found in assigned(line):
+            word, hint = (False, None) if found["off"] else says(found["rest"])
+            hint = hint if word is None else word
+            is_told = not found["off"] and (self.is_optional or word is False)  # else that is but a hint
+            self.said.about(found["name"], found["rest"].partition("#")[2])
+            self.said.add(found["name"], False if is_told else None, hint=self.heading if hint is None else hint)
+
+    def _heading(self, title: str) -> None:
+        is_for_all = REQUIRED_ONES.search(title) and not CONDITION.search(title)
+        self.heading = False if OPTIONAL.search(title) else True if is_for_all else None
+        is_comment = (self.is_fenced or self.is_of_a_shell) and title.lower().startswith("optional")  # on the lines below it
+        self.is_optional = is_comment or bool(OPTIONAL_ONES.search(title))
+
+    def _prose(self, line: str) -> None:
+        may_be_set = [] if OR_IT_FAILS.search(line) else filter(MAY_BE_SET.search, re.split(r"(?<=[.!?])\s", line))
+        for name in (name for sentence in may_be_set for name in UPPER.findall(sentence)):
+            self.said.add(name, None if holds_secret(name) or WITH_A_KEY.search(name) else False)
+        if found := IS_OPTIONAL.match(line):
+            self.said.add(found[1], False)
 
 
 def _by_row(said: _Said, cells: list[str], columns: list[str], heading: bool | None) -> None:
