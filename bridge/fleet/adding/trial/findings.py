@@ -181,21 +181,15 @@ def _in_itself(service: str, seen: Seen) -> str:
 
 
 def _tried_nothing(seen: Seen, hosts: Collection[str], keys: str) -> str:
-    calls, tools = seen.report["calls"], seen.report["tools"]
-    called = f"{len(calls)} of its {len(tools)} tools were called, and none tried to reach anything"
-    tried = f"; at its start it tries {next(iter(hosts), '')}, and works without" if hosts else _doubt(seen, keys)
-    return f"{called if calls else 'none of its tools was called'}{tried}"
-
-
-def _doubt(seen: Seen, keys: str) -> str:
-    if keys:
-        return f"; true if {keys} is for somebody beyond"
     calls, absent = seen.report["calls"], programs(seen)
+    called = f"{len(calls)} of its {len(seen.report['tools'])} tools were called, and none tried to reach anything"
     tells = any(_works(call) and not (absent and _says_nothing(call)) for call in calls)
-    if tells or (calls and not absent and all(map(complains_of_a_guess, calls))):
-        return ""
-    failed = ", but all failed" + (f" without {', '.join(absent[:3])}" if absent else "")
-    return f"{failed if calls else ''}: true if they reach beyond the fleet's own network"
+    is_guessed = calls and not absent and all(map(complains_of_a_guess, calls))
+    failed = ", but all failed" + (f" without {', '.join(absent[:3])}" if absent else "") if calls else ""
+    doubt = "" if tells or is_guessed else f"{failed}: true if they reach beyond the fleet's own network"
+    doubt = f"; true if {keys} is for somebody beyond" if keys else doubt
+    tried = f"; at its start it tries {next(iter(hosts), '')}, and works without" if hosts else doubt
+    return f"{called if calls else 'none of its tools was called'}{tried}"
 
 
 def complains_of_a_guess(call: Made) -> bool:
