@@ -238,7 +238,16 @@ def test_who_only_counts_how_a_library_is_used_is_nobody_that_it_needs():
 
 
 @pytest.mark.parametrize(
-    "answer, is_nothing", [("[]", True), ('{"devices": [], "next": null}', True), ('{"n": 0}', False), ("none yet", True), ("", False)]
+    "answer, is_nothing",
+    [
+        ("[]", True),
+        ('{"success": true, "result": []}', True),
+        ('{"success": true}', False),
+        ('{"devices": [], "next": null}', True),
+        ('{"n": 0}', False),
+        ("none yet", True),
+        ("", False),
+    ],
 )
 def test_a_call_whose_answer_has_nothing_in_it_is_taken_last_and_said_so(answer, is_nothing):
     empty, full = made("list_devices") | {"answer": answer}, made("get_version") | {"answer": "1.0"}

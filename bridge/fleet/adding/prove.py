@@ -77,7 +77,9 @@ def proved(project: Project, draft: Draft, values: dict[str, str], where: str, c
                 draft = replace(draft, apt=(*draft.apt, *headers))
                 continue
             if bare is None:
-                return Proof(_by_its_files(draft, check, asked), notes=[f"not tried: {why}"])
+                known = _by_its_files(draft, check, asked)
+                egress = [f"egress: true: {known.why['egress']}"] if "egress" in known.why else []
+                return Proof(known, notes=[*egress, f"not tried: {why}"])
             draft, bare = replace(bare, why=bare.why | {"build" if draft.build else "apt": str(why)}), None
             continue
         base, words = draft, _without_numbers(needs.last_words(seen))
@@ -105,9 +107,9 @@ def _by_its_files(draft: Draft, check: Check, asked: Collection[str]) -> Draft:
         seen = of_files(own_package(stanza), Path(folder))
         better = as_published(draft, seen)
         asks = ", ".join(seen.report["speaks_to"][:3])
-        why = f"its code asks {asks}" if asks else f"it may be given {notes.named(better.optional)}" if better.optional else ""
-        if why and not better.talks:
-            better = replace(better, egress=True, why=better.why | {"egress": f"{why}: false if that is inside the fleet"})
+        given = f"it may be given {notes.named(better.optional)}: false if that is inside the fleet" if better.optional else ""
+        if (asks or given) and not better.talks:
+            better = replace(better, egress=True, why=better.why | {"egress": f"its code asks {asks}" if asks else given})
         return better if may_be(check, better) else draft
     return draft
 

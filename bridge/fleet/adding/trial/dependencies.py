@@ -83,7 +83,7 @@ A_DRIVER = r"unable to obtain driver|chromedriver"  # Selenium's words
 NOT_IN_A_PACKAGE = (
     (
         re.compile(
-            r"Executable doesn't exist at|playwright install|puppeteer browsers install|Failed to launch the browser"
+            r"Executable doesn't exist at|Connection closed while reading from the driver|playwright install|puppeteer browsers install|Failed to launch the browser"
             r"|(?:could not|cannot|can't|unable to) (?:find|locate|launch) (?:\w+ ){0,3}(?:chrom|browser|firefox)"
             r"|(?:chrom(?:e|ium)|browser)(?: [\w']+){0,2} (?:is |was )?not found|no (?:chrome installations|(?:local )?browser path) found"
             r"|`executablePath` or `channel` must be specified"

@@ -370,9 +370,9 @@ def _is_refused(call: Made) -> bool:
 
 
 def _is_nothing(said: Any, beside_an_empty_one: bool = False) -> bool:
-    """Null, false, what holds only that, and a count of 0 beside an empty list."""
+    """Null, false, what holds only that, and a count of 0 or a `success: true` beside an empty list."""
     if not isinstance(said, dict | list):
-        return said is None or said is False or (beside_an_empty_one and not said)
+        return said is None or said is False or (beside_an_empty_one and (said is True or not said))
     every = list(said.values() if isinstance(said, dict) else said)
     return all(_is_nothing(one, [] in every or {} in every) for one in every)
 

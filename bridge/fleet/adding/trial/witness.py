@@ -159,6 +159,7 @@ async def watch(wish: Wish) -> Report:
     )
     report, written = _nothing_yet(), Written(wish["places"])
     report.update(variables(wish.get("package", ""), Path(wish.get("root", SERVER)))._asdict())  # type: ignore[typeddict-item]  # its fields are some of a report's
+    report["starts"] = [name for name in report["starts"] if not shutil.which(name, path=environment.get("PATH"))]
 
     if not wish["command"]:
         return report  # only what its files say
