@@ -80,86 +80,79 @@ MOST_SERVICES = 2  # whose keys one server needs at once
 
 def with_published(draft: Draft, seen: Seen) -> Draft:
     """The variables that its publisher would have an operator set."""
-    there = {*draft.env, *draft.secrets}
-    all_names = there | {one["name"] for one in seen.report["published"]}
-
-    listens = {_first_part(one["name"]) for one in seen.report["published"] if {one["value"], one["default"]} & EVERYWHERE}
-
-    def is_another_way(name: str) -> bool:
-        """NAME_FILE beside NAME."""
-        return name.endswith("_FILE") and name.removesuffix("_FILE") in all_names
-
-    every = [
-        one
-        for one in seen.report["published"]
-        if one["name"].upper() not in map(str.upper, there)
-        and VARIABLE.fullmatch(one["name"])
-        and (one["needed"] is not False or one["said"] or one["shown"] or one["one_of"])  # of which not only its code knows
-        and (
-            not _is_of_others(one["name"])
-            or TRUSTS.search(one["name"])
-            or (one["first"] and one["needed"] is not False and _stands_for_a_key(one["value"]))
-        )
-        and not is_another_way(one["name"])
-        and not (_first_part(one["name"]) in listens and one["name"].endswith(("_HOST", "_PORT")))
-        and not (one["name"] in seen.report["misspelt"] and any(name.startswith(f"{_first_word(one)}_") for name in draft.secrets))
-        and not (one["name"] in seen.report["misspelt"] and one["name"] in OF_A_DESK)  # there is no such SDK
-    ]
+    all_names = {*draft.env, *draft.secrets, *(one["name"] for one in seen.report["published"])}
+    every = [one for one in seen.report["published"] if _is_for_operators_of_it(one, draft, seen, all_names)]
     keys = _keys(draft, seen, every)
     firsts = {_first_word(one) for one in keys} or {_first_word(one) for one in every if one["first"] and one["needed"]}
     offered = [one for one in every if one not in keys and _may_be_set(one, seen, firsts, all_names)]
-    # Who shows keys of many services at once shows what there is.
-    is_of_many = len({_first_word(one) for one in keys if one["needed"]}) > MOST_SERVICES
-    needed = {one["name"] for one in every if not is_of_many and ((one["needed"] and not _has_a_default(one)) or _would_find_itself(one))}
-    needed = {name for name in needed if not MORE.search(name)}
-    kinds = [ONE_OF_A_KIND.sub("", name) for name in needed]
-    needed = {name for name in needed if not ONE_OF_A_KIND.search(name) or kinds.count(ONE_OF_A_KIND.sub("", name)) < 2}
-    plain = {
-        one["name"]: value
-        for one in every
-        if one["name"] in needed
-        and not _is_key(one)
-        and (not SWITCH.search(one["name"]) or _is_list(one))
-        and (value := _value(one, draft.name))
-    }
-    optional = [one["name"] for one in keys if one["name"] not in {*needed, *plain}]
-    optional += [one["name"] for one in offered if one["name"] not in plain]
-    secrets = [one["name"] for one in keys if one["name"] in needed] + optional
+    needed = _needed(every, keys)
+    settings = [one for one in every if one["name"] in needed and not _is_key(one) and (not SWITCH.search(one["name"]) or _is_list(one))]
+    plain = {one["name"]: value for one in settings if (value := _value(one, draft.name))}
+    optional = [one["name"] for one in keys if one["name"] not in needed] + [one["name"] for one in offered if one["name"] not in plain]
+    secrets = (*draft.secrets, *(one["name"] for one in keys if one["name"] in needed), *optional)
     maybe = [*keys, *(one for one in offered if TRUSTS.search(one["name"]) or A_FILE.search(one["name"]))]
-    files = [
-        one["name"]
-        for one in maybe
-        if one["path"] == "file"
-        or A_FILES_PATH.match(one["value"])
-        or A_FILE.search(one["name"])
-        or (TRUSTS.search(one["name"]) and is_path_of_keys(one["name"], ""))
-    ]
-    better = with_places(
-        replace(
-            draft,
-            secrets=(*draft.secrets, *secrets),
-            optional=(*draft.optional, *optional),
-            as_files=(*draft.as_files, *files),
-            env=draft.env | plain,
-        )
-    )
-    if here := [f"{one['name']} ({one['default'] or one['value']})" for one in every if one["name"] in plain and _would_find_itself(one)]:
-        about = f"what its README shows for {', '.join(here)} is its own container: this machine is {HOST}"
-        better = replace(better, why=better.why | {"here": about})
+    as_files = (*draft.as_files, *(one["name"] for one in maybe if _is_file(one)))
+    given = [one for one in every if one["name"] in plain]
+    better = replace(draft, secrets=secrets, optional=(*draft.optional, *optional), as_files=as_files, env=draft.env | plain)
+    better = _because(with_places(better), "here", _is_said_of_what_is_here(given))
     better = _with_ways(every, better)
-    if len(choices := [one["name"] for one in keys if one["one_of"]]) > 1:
-        about = f"by its README one of these is enough, and one is needed: {', '.join(_with_its_user(name, all_names) for name in choices)}"
-        better = replace(better, why=better.why | {"instead": about})
-    if programs := [one["name"] for one in every if one["name"] in plain and _is_program(one)]:
-        about = f"{', '.join(programs)} is where a program or a library of it is installed, and its image has none"
-        better = replace(
-            better,
-            why=better.why | {"program": f"{about}: `apt` or a volume brings one, or let it run where that is, behind `mcp-bridge serve`"},
-        )
-    if better.volumes == draft.volumes:
-        return better
+    better = _because(better, "instead", _is_said_of_choices([one["name"] for one in keys if one["one_of"]], all_names))
+    better = _because(better, "program", _is_said_of_programs(given))
     places = ", ".join(name for name, value in plain.items() if value.startswith("/"))
-    return replace(better, why=better.why | {"volumes": f"its publisher sets {places}: kept, not lost at the next start"})
+    kept = f"its publisher sets {places}: kept, not lost at the next start"
+    return _because(better, "volumes", kept if better.volumes != draft.volumes else "")
+
+
+def _because(draft: Draft, what: str, why: str) -> Draft:
+    return replace(draft, why=draft.why | {what: why}) if why else draft
+
+
+def _is_for_operators_of_it(one: Variable, draft: Draft, seen: Seen, all_names: Collection[str]) -> bool:
+    """Of which not only its code knows, and which is no other way for what is there, and nobody else's."""
+    name, published = one["name"], seen.report["published"]
+    is_told = one["needed"] is not False or one["said"] or one["shown"] or one["one_of"]
+    if not (is_told and VARIABLE.fullmatch(name)) or name.upper() in map(str.upper, (*draft.env, *draft.secrets)):
+        return False
+    is_a_key = one["first"] and one["needed"] is not False and _stands_for_a_key(one["value"])
+    if _is_of_others(name) and not (TRUSTS.search(name) or is_a_key):
+        return False
+    if name.endswith("_FILE") and name.removesuffix("_FILE") in all_names:  # beside NAME
+        return False
+    listens = {_first_part(other["name"]) for other in published if {other["value"], other["default"]} & EVERYWHERE}
+    if name.endswith(("_HOST", "_PORT")) and _first_part(name) in listens:
+        return False
+    has_another_name = name in OF_A_DESK or any(key.startswith(f"{_first_word(one)}_") for key in draft.secrets)  # or there is no such SDK
+    return not (name in seen.report["misspelt"] and has_another_name)
+
+
+def _needed(every: list[Variable], keys: list[Variable]) -> set[str]:
+    if len({_first_word(one) for one in keys if one["needed"]}) > MOST_SERVICES:  # who shows keys of so many shows what there is
+        return set()
+    wanted = [one["name"] for one in every if (one["needed"] and not _has_a_default(one)) or _would_find_itself(one)]
+    needed = {name for name in wanted if not MORE.search(name)}
+    kinds = [ONE_OF_A_KIND.sub("", name) for name in needed]
+    return {name for name in needed if not ONE_OF_A_KIND.search(name) or kinds.count(ONE_OF_A_KIND.sub("", name)) < 2}
+
+
+def _is_file(one: Variable) -> bool:
+    is_told = one["path"] == "file" or A_FILES_PATH.match(one["value"]) or A_FILE.search(one["name"])
+    return bool(is_told or (TRUSTS.search(one["name"]) and is_path_of_keys(one["name"], "")))
+
+
+def _is_said_of_what_is_here(given: list[Variable]) -> str:
+    here = ", ".join(f"{one['name']} ({one['default'] or one['value']})" for one in given if _would_find_itself(one))
+    return f"what its README shows for {here} is its own container: this machine is {HOST}" if here else ""
+
+
+def _is_said_of_choices(choices: list[str], all_names: Collection[str]) -> str:
+    named = ", ".join(_with_its_user(name, all_names) for name in choices)
+    return f"by its README one of these is enough, and one is needed: {named}" if len(choices) > 1 else ""
+
+
+def _is_said_of_programs(given: list[Variable]) -> str:
+    programs = ", ".join(one["name"] for one in given if _is_program(one))
+    way_out = "`apt` or a volume brings one, or let it run where that is, behind `mcp-bridge serve`"
+    return f"{programs} is where a program or a library of it is installed, and its image has none: {way_out}" if programs else ""
 
 
 def besides(draft: Draft, seen: Seen) -> list[str]:
