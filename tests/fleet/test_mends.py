@@ -9,7 +9,7 @@ from trials import made, seen, tool
 from bridge.fleet.adding import add, mends, notes, publishers
 from bridge.fleet.adding.draft import Draft
 from bridge.fleet.adding.sdks import with_sdks
-from bridge.fleet.adding.trial import needs, package_files, readmes
+from bridge.fleet.adding.trial import code_facts, needs, package_files, readmes
 from bridge.fleet.adding.trial.stand_ins import value as placeholder
 
 
@@ -327,7 +327,7 @@ def test_the_arguments_that_its_readme_shows_are_tried_where_it_does_not_start(a
 
 
 def test_an_option_is_known_by_its_longer_name():
-    assert package_files.long_options("`--token`, `-t`; '-m, --mode'; ['-k', '--api-key']; --yes -n") == {
+    assert code_facts.long_options("`--token`, `-t`; '-m, --mode'; ['-k', '--api-key']; --yes -n") == {
         "-t": "--token",
         "-m": "--mode",
         "-k": "--api-key",
@@ -353,7 +353,7 @@ def test_the_arguments_of_a_configuration_in_a_link_are_shown_by_its_readme_too(
     (tmp_path / "README.md").write_text(f"[Install](https://it.example/install?name=it&config={configuration})")
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "README.md"])
 
-    assert package_files.variables("@me/it").shown == [["mcp"]]
+    assert package_files.variables("@me/it")["shown"] == [["mcp"]]
 
 
 def test_a_program_that_wants_a_command_is_tried_with_those_that_servers_have():
@@ -453,21 +453,21 @@ def test_a_name_that_only_its_readme_has_gives_way_to_the_one_that_its_code_asks
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.js", tmp_path / "README.md"])
     monkeypatch.setattr(package_files, "SERVER", tmp_path)
     report = package_files.variables("it")
-    ended = seen(words=["Error: SITE_API_KEY is required"], started=0.0, misspelt=report.misspelt)
+    ended = seen(words=["Error: SITE_API_KEY is required"], started=0.0, misspelt=report["misspelt"])
 
-    assert report.misspelt == ["SITE_KEY"]
+    assert report["misspelt"] == ["SITE_KEY"]
     assert mends.with_variables(Draft("it", secrets=("SITE_KEY", "OTHER_KEY")), ended).secrets == ("OTHER_KEY", "SITE_API_KEY")
     assert mends.with_variables(Draft("it", secrets=("SITE_KEY",)), seen(made("look"), misspelt=["SITE_KEY"])).secrets == ("SITE_KEY",)
     failed = seen(made("look", "SITE_API_KEY is required"), misspelt=["SITE_KEY"])
     assert mends.with_variables(Draft("it", secrets=("SITE_KEY",)), failed).secrets == ("SITE_API_KEY",)
-    again = seen(misspelt=["SITE_KEY"], published=report.published)
+    again = seen(misspelt=["SITE_KEY"], published=report["published"])
     assert publishers.with_published(Draft("it", secrets=("SITE_API_KEY",)), again).secrets == ("SITE_API_KEY",)
 
 
 def test_one_that_says_nothing_gets_the_option_by_which_its_code_serves(tmp_path, monkeypatch):
     (tmp_path / "it.py").write_text("if '--mcp' in sys.argv:\n    serve()")
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py"])
-    flag = package_files.variables("it").flag
+    flag = package_files.variables("it")["flag"]
     silent, ended = {"why_not": "no answer within 40 s", "started": 0.0}, {"words": ["Error: x"], "started": 0.0}
 
     assert mends.with_options(Draft("it", command=("it",)), seen(flag=flag, **silent)).command == ("it", "--mcp")

@@ -7,7 +7,7 @@ from trials import seen
 
 from bridge.fleet.adding import mends, publishers
 from bridge.fleet.adding.draft import Draft
-from bridge.fleet.adding.trial import package_files
+from bridge.fleet.adding.trial import code_facts, package_files
 
 
 def shown_variables(*names):
@@ -32,7 +32,7 @@ def shown_variables(*names):
     ],
 )
 def test_the_variables_that_code_asks_for_are_found(code, names):
-    assert sorted(package_files.asked_for(code)) == names
+    assert sorted(code_facts.asked_for(code)) == names
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_what_its_readme_names_is_a_variable_where_its_code_uses_it(tmp_path, mo
     (tmp_path / "README.md").write_text(readme)
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / file, tmp_path / "README.md"])
 
-    assert package_files.variables("it").reads == reads
+    assert package_files.variables("it")["reads"] == reads
 
 
 def test_what_may_be_left_out_and_no_code_spells_is_somebody_else_s(tmp_path, monkeypatch):
@@ -70,13 +70,13 @@ def test_what_may_be_left_out_and_no_code_spells_is_somebody_else_s(tmp_path, mo
 
     found = package_files.variables("it")
 
-    assert {one["name"]: one["needed"] for one in found.published} == {
+    assert {one["name"]: one["needed"] for one in found["published"]} == {
         "IT_KEY": True,
         "SITE_URL": False,
         "OPEN_USER_TOKEN": False,
         "SDK_KEY": False,
     }
-    assert {"TEST_KEY", "KEY_MISMATCH"}.isdisjoint(found.reads)
+    assert {"TEST_KEY", "KEY_MISMATCH"}.isdisjoint(found["reads"])
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ os.environ['NEW_KEY']; url = "https://api.new.io/#it"; httpx.get(url); run(['jq'
 
     found = package_files.variables("it")
 
-    assert (found.reads, sorted(found.speaks_to), found.starts) == (["A_KEY", "NEW_KEY"], ["api.a.io", "api.new.io"], ["jq"])
+    assert (found["reads"], sorted(found["speaks_to"]), found["starts"]) == (["A_KEY", "NEW_KEY"], ["api.a.io", "api.new.io"], ["jq"])
 
 
 @pytest.mark.parametrize(
@@ -126,14 +126,14 @@ def test_what_its_code_writes_in_its_home_is_kept_whatever_its_readme_says(tmp_p
     (tmp_path / file).write_text(code)
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / file])
 
-    assert package_files.variables("site-it").home == home
+    assert package_files.variables("site-it")["home"] == home
 
 
 def test_what_is_started_with_a_list_of_arguments_is_a_program_whatever_its_readme_names(tmp_path, monkeypatch):
     (tmp_path / "it.js").write_text("await executeCommand('git', ['clone', url]); spawn('rg', words); z.enum('jq', ['a'])")
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.js"])
 
-    assert package_files.variables("it").starts == ["git"]
+    assert package_files.variables("it")["starts"] == ["git"]
 
 
 @pytest.mark.parametrize("starts, hosts", [("", ["api.site.io"]), ("subprocess.run(['node', 'web.js'])", ["api.site.io", "pages.site.io"])])
@@ -144,7 +144,7 @@ def test_the_scripts_of_a_package_of_python_are_for_browsers_unless_it_starts_no
     (place / "web.js").write_text("fetch('https://pages.site.io/x')")
     monkeypatch.setattr(package_files, "_files", lambda *_: [place / "it.py", place / "web.js"])
 
-    assert package_files.variables("it").speaks_to == hosts
+    assert package_files.variables("it")["speaks_to"] == hosts
 
 
 def test_a_namespace_of_xml_is_nobody_that_is_asked(tmp_path, monkeypatch):
@@ -153,7 +153,7 @@ def test_a_namespace_of_xml_is_nobody_that_is_asked(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py"])
 
-    assert package_files.variables("it").speaks_to == ["api.site.io"]
+    assert package_files.variables("it")["speaks_to"] == ["api.site.io"]
 
 
 @pytest.mark.parametrize(
@@ -174,14 +174,14 @@ def test_who_is_asked_is_whom_code_gives_to_a_client_and_no_link(tmp_path, monke
     (tmp_path / "it.js").write_text(code)
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.js"])
 
-    assert package_files.variables("it").speaks_to == asks
+    assert package_files.variables("it")["speaks_to"] == asks
 
 
 def test_who_only_has_text_of_a_client_asks_nobody(tmp_path, monkeypatch):
     (tmp_path / "it.py").write_text("FOUND = {'x': 'import requests; requests.get()', 'y': 'https://api.old.io/'}\n")
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py"])
 
-    assert package_files.variables("it").speaks_to == []
+    assert package_files.variables("it")["speaks_to"] == []
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_program_by_which_one_gets_it_or_that_a_test_starts_is_none_that_it_st
     (tmp_path / "README.md").write_text(readme)
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / file, tmp_path / "README.md"])
 
-    assert package_files.variables("it").starts == starts
+    assert package_files.variables("it")["starts"] == starts
 
 
 def test_of_a_package_that_only_starts_another_the_files_of_that_count_too(tmp_path):
@@ -222,7 +222,7 @@ def test_what_its_readme_has_beside_it_is_known_but_for_what_is_there(tmp_path):
     (site / "it-1.0.dist-info/METADATA").write_text(f"Name: it\nVersion: 1.0\n\n{readme}\n")
     (site / "it-1.0.dist-info/RECORD").write_text("it-1.0.dist-info/METADATA,,\n")
 
-    assert package_files.variables("it", tmp_path).withs == ["driver-a[fast]"]
+    assert package_files.variables("it", tmp_path)["withs"] == ["driver-a[fast]"]
 
 
 def test_the_programs_of_a_package_are_known_from_what_it_installs(tmp_path):
@@ -252,7 +252,7 @@ def test_a_program_that_is_started_by_a_function_of_its_own_is_seen(tmp_path, mo
     (tmp_path / "README.md").write_text("It wants git.")
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.js", tmp_path / "README.md"])
 
-    assert package_files.variables("it").starts == starts
+    assert package_files.variables("it")["starts"] == starts
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_whether_anything_that_is_installed_speaks_mcp_is_seen_in_names_and_code
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).write_text(code)
 
-    assert package_files.variables("it-mcp").speaks_mcp is speaks
+    assert package_files.variables("it-mcp")["speaks_mcp"] is speaks
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_a_client_takes_only_that_side_of_an_sdk(tmp_path, monkeypatch, name, co
     (tmp_path / name).write_text(code)
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / name])
 
-    assert package_files.variables("it").is_client is is_client
+    assert package_files.variables("it")["is_client"] is is_client
 
 
 def test_other_code_than_that_of_a_package_of_that_name_may_speak_mcp(tmp_path, monkeypatch):
@@ -303,8 +303,8 @@ def test_other_code_than_that_of_a_package_of_that_name_may_speak_mcp(tmp_path, 
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).write_text(code)
 
-    assert package_files.variables("it-mcp").speaks_mcp
-    assert package_files.variables("").speaks_mcp
+    assert package_files.variables("it-mcp")["speaks_mcp"]
+    assert package_files.variables("")["speaks_mcp"]
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_the_variable_of_an_option_stands_in_the_same_call(tmp_path, monkeypatch
     file.write_text(code)
     monkeypatch.setattr(package_files, "_files", lambda *_: [file])
 
-    assert package_files.variables("it").options == options
+    assert package_files.variables("it")["options"] == options
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_of_variables_of_which_one_is_read_in_the_place_of_the_other_one_counts(
     (tmp_path / "README.md").write_text(readme)
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py", tmp_path / "README.md"])
 
-    assert package_files.variables("it").reads == reads
+    assert package_files.variables("it")["reads"] == reads
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_how_code_starts_a_browser(tmp_path, monkeypatch, code, drives):
     (tmp_path / "it.py").write_text(code)
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.py"])
 
-    assert package_files.variables("it").drives == drives
+    assert package_files.variables("it")["drives"] == drives
 
 
 @pytest.mark.parametrize(
@@ -392,11 +392,11 @@ def test_a_variable_that_has_a_value_in_the_code_is_not_needed(tmp_path, monkeyp
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / "it.js", tmp_path / "README.md"])
 
     found = package_files.variables("it")
-    draft = publishers.with_published(Draft("it"), seen(published=found.published))
+    draft = publishers.with_published(Draft("it"), seen(published=found["published"]))
 
-    assert {one["name"]: one["default"] for one in found.published if one["default"]} == defaults
+    assert {one["name"]: one["default"] for one in found["published"] if one["default"]} == defaults
     assert "A_URL" not in defaults or (
-        "A_URL" not in draft.env and mends.unsaid(Draft("it"), seen(reads=["A_URL"], published=found.published)) == []
+        "A_URL" not in draft.env and mends.unsaid(Draft("it"), seen(reads=["A_URL"], published=found["published"])) == []
     )
 
 
@@ -418,12 +418,12 @@ def test_a_home_that_has_a_name_is_one():
     xdg = 'const base = process.env.XDG_CONFIG_HOME || path.join(homedir(), ".config");\nconst it = join(base, "it-mcp", "tokens.json")'
     python = 'home_dir = os.path.expanduser("~")\nos.makedirs(os.path.join(home_dir, ".it_mcp", "keys"))\nstate = xdg_state_home() / "it"\n'
 
-    assert package_files.at_home(code) == {"Downloads/pictures", ".it"}
-    assert package_files.at_home(f"{xdg}; mkdir(path.dirname(base))") == {".config"}
-    assert package_files.at_home(f'{xdg}; writeFile(join(base, "it-mcp", "tokens.json"))') == {".config/it-mcp"}
-    assert not package_files.at_home('CACHE_DIR: str = os.getenv("IT_CACHE_DIR", str(os.path.expanduser("~/.it-mcp")))')
-    assert not package_files.at_home("const logDir = path.join(os.homedir(), '.it', 'it-mcp');\nLOG_FILE = Path.home() / '.it' / 'x'")
-    assert package_files.at_home(f'{python}state.mkdir()\nos.mkdir(user_data_dir("it"))') >= {
+    assert code_facts.at_home(code) == {"Downloads/pictures", ".it"}
+    assert code_facts.at_home(f"{xdg}; mkdir(path.dirname(base))") == {".config"}
+    assert code_facts.at_home(f'{xdg}; writeFile(join(base, "it-mcp", "tokens.json"))') == {".config/it-mcp"}
+    assert not code_facts.at_home('CACHE_DIR: str = os.getenv("IT_CACHE_DIR", str(os.path.expanduser("~/.it-mcp")))')
+    assert not code_facts.at_home("const logDir = path.join(os.homedir(), '.it', 'it-mcp');\nLOG_FILE = Path.home() / '.it' / 'x'")
+    assert code_facts.at_home(f'{python}state.mkdir()\nos.mkdir(user_data_dir("it"))') >= {
         ".it_mcp/keys",
         ".local/state/it",
         ".local/share/it",
@@ -438,7 +438,7 @@ def test_code_that_only_counts_who_uses_it_neither_keeps_nor_asks_what_a_server_
     monkeypatch.setattr(package_files, "_files", lambda *_: files)
 
     said = package_files.variables("it-mcp")
-    assert (said.speaks_to, said.home) == (["api.site.io"], ".it-mcp/api.site.io")
+    assert (said["speaks_to"], said["home"]) == (["api.site.io"], ".it-mcp/api.site.io")
 
 
 @pytest.mark.parametrize(
@@ -455,4 +455,4 @@ def test_what_is_compared_with_a_switch_s_word_is_off_by_default(tmp_path, monke
     (tmp_path / "README.md").write_text("`export IT_FLAG=true` shows more.")
     monkeypatch.setattr(package_files, "_files", lambda *_: sorted(tmp_path.iterdir()))
 
-    assert {one["name"]: one["default"] for one in package_files.variables("it").published} == {"IT_FLAG": "false"}
+    assert {one["name"]: one["default"] for one in package_files.variables("it")["published"]} == {"IT_FLAG": "false"}

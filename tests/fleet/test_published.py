@@ -522,7 +522,7 @@ def test_an_example_of_an_env_is_read(tmp_path, monkeypatch):
     (tmp_path / ".env.example").write_text("# Required\nSITE_KEY=\n")
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / ".env.example"])
 
-    assert [(one["name"], one["needed"]) for one in package_files.variables("it").published] == [("SITE_KEY", True)]
+    assert [(one["name"], one["needed"]) for one in package_files.variables("it")["published"]] == [("SITE_KEY", True)]
 
 
 @pytest.mark.parametrize(
@@ -538,7 +538,7 @@ def test_what_a_readme_shows_does_not_count_where_the_code_takes_it_from_elsewhe
     (tmp_path / "README.md").write_text(shown({"SITE_KEY": "<key>"}))
     monkeypatch.setattr(package_files, "_files", lambda *_: sorted(tmp_path.iterdir()))
 
-    assert [one["name"] for one in package_files.variables("@me/site-mcp").published] == names
+    assert [one["name"] for one in package_files.variables("@me/site-mcp")["published"]] == names
 
 
 def test_a_folder_that_is_asked_for_by_a_variable_is_a_volume_that_says_why():
@@ -972,7 +972,7 @@ def test_code_that_it_only_hands_on_tells_nothing_of_its_own_variables(tmp_path,
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(package_files, "_files", lambda *_: [tmp_path / name for name in files])
 
-    assert package_files.variables("it", tmp_path).reads == reads
+    assert package_files.variables("it", tmp_path)["reads"] == reads
 
 
 @pytest.mark.parametrize(

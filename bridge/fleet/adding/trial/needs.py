@@ -8,9 +8,9 @@ from bridge.fleet.adding.draft import holds_secret
 from bridge.fleet.adding.sdks import SDKS
 from bridge.fleet.adding.trial import usage
 from bridge.fleet.adding.trial.calls import NO_KEY, NO_NETWORK, with_underscores
+from bridge.fleet.adding.trial.code_facts import AN_ERROR, NAMED
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.dependencies import DEBIAN, PATH_OF_A_PROGRAM
-from bridge.fleet.adding.trial.package_files import AN_ERROR, NAMED
 from bridge.fleet.adding.trial.published import BY_HAND
 from bridge.fleet.adding.trial.readmes import OF_A_DESK
 from bridge.fleet.adding.trial.witness import ENDED, LISTENING, NO_ANSWER, Made

@@ -26,8 +26,7 @@ from pydantic import ValidationError
 from bridge.child.environment import compose
 from bridge.fleet.adding.trial.arguments import OF_A_PLACE, REFUSES, probes
 from bridge.fleet.adding.trial.calls import AN_ENDING, NO_NETWORK, Call, chosen, complaint, one_refusal, planned
-from bridge.fleet.adding.trial.package_files import MANY, SERVER, variables
-from bridge.fleet.adding.trial.published import Variable
+from bridge.fleet.adding.trial.package_files import SERVER, Variables, variables
 from bridge.inspect.connect import visit
 from bridge.inspect.connection import Connection
 from bridge.inspect.plan import Endpoint, Plan
@@ -42,6 +41,7 @@ IDLES, IDLE_TICKS = 20.0, 20  # seconds in which it does nothing (proc(5): ticks
 ALONE = 6.0  # seconds that it may take to print its help
 AFTER_A_SILENCE, NO_ANSWER, ENDED = 3.0, "no answer within", "the server ended"
 WORDS, HELP = 60, 300  # lines
+MANY = 200  # files that a server wrote, of which it is enough to know some
 MOST_PLACES = 6  # arguments of tools that are given a path
 SHORT = 300  # characters of an answer: a longer one may speak of anything
 # Of a server that waits for clients elsewhere than at its input.
@@ -86,7 +86,7 @@ class Made(TypedDict):
     printed: str  # on its stderr meanwhile
 
 
-class Report(TypedDict):
+class Report(Variables):
     began: float
     started: float  # when it had listed its tools and settled; 0 if it never did
     why_not: str
@@ -97,37 +97,13 @@ class Report(TypedDict):
     looked: dict[str, bool | None]  # arguments that are paths (path of read): whether it looked there; None: nothing was seen of that
     words: list[str]  # the last of its stderr; if that is empty, of all that it prints when nobody talks with it
     help: list[str]  # of one that did not start: how it says that it is used
-    reads: list[str]  # variables that its own code names
-    documented: list[str]  # of these: those that its README names
-    shown: list[list[str]]  # its arguments in the configurations of clients that its README shows
-    published: list[Variable]  # what its publisher says of its variables
-    misspelt: list[str]  # the variables that its README has everybody set, and its code reads by another name at most
-    installs: list[str]  # the packages of npm that its README has installed besides
-    withs: list[str]  # and those of PyPI that it has beside it (`uvx --with`)
-    program: str  # which of several of its programs is the server, as its README has it
-    login: str  # the command by which a person logs in, as its README has it
-    browser: str  # what its README says of a login for which it opens a browser
-    platform: str  # and of the system that it needs, where no Linux is one
-    elsewhere: str  # the address of a server that its README shows to clients
-    home: str  # what its README says that it keeps in its home
-    starts: list[str]  # the programs that its code starts and its README names
-    speaks_to: list[str]  # the hosts that its code asks
-    speaks_mcp: bool  # False: nothing that is installed does
-    is_client: bool  # its own code does so as a client alone
-    options: dict[str, str]  # of its command line: the variable that its code reads for each
-    drives: str  # the Debian package of the browser that its code starts
-    about: str  # what its README says first, in prose
-    installer: str  # what npm would run when it installs it
-    flag: str  # an option that its code knows, by which its program is the server
     listens: list[str]  # where it waits for others than the client that started it: 127.0.0.1:3025
 
 
 def _nothing_yet(why_not: str = "") -> Report:
-    lists = dict.fromkeys(("tools", "wrote", "calls", "words", "help", "listens"), ())
-    heard = {"began": time.time(), "started": 0.0, "why_not": why_not, "server": {}, "looked": {}} | {
-        name: [*one] for name, one in lists.items()
-    }
-    return cast(Report, heard | variables("")._asdict())
+    heard = {"began": time.time(), "started": 0.0, "why_not": why_not, "server": {}, "looked": {}}
+    lists: dict[str, Any] = {name: [] for name in ("tools", "wrote", "calls", "words", "help", "listens")}
+    return cast(Report, heard | lists | variables(""))
 
 
 def main() -> None:
@@ -158,7 +134,7 @@ async def watch(wish: Wish) -> Report:
         openai=False,
     )
     report, written = _nothing_yet(), Written(wish["places"])
-    report.update(variables(wish.get("package", ""), Path(wish.get("root", SERVER)))._asdict())  # type: ignore[typeddict-item]  # its fields are some of a report's
+    report.update(variables(wish.get("package", ""), Path(wish.get("root", SERVER))))  # type: ignore[typeddict-item]  # its fields are some of a report's
     report["starts"] = [name for name in report["starts"] if not shutil.which(name, path=environment.get("PATH"))]
 
     if not wish["command"]:
