@@ -426,3 +426,12 @@ def test_who_looks_for_a_program_of_a_desk_and_takes_no_other_place_is_to_run_th
     assert told(looks) == f"egress: true: it looks for a service at 127.0.0.1:8765, which in a container is itself: {notes.RUNS_THERE}"
     named = seen(made("look", "failed"), reached=[(10.5, "127.0.0.1:8765")], reads=["DESK_HOST"])
     assert told(named).endswith("tell it where that is (its code reads DESK_HOST)")
+
+
+def test_what_its_readme_has_installed_from_debian_is_told_but_for_what_any_desk_has():
+    readme = "Requirements:\n- Debian: `sudo apt-get install -y ffmpeg tesseract-ocr git build-essential`\n- apt install ffmpeg"
+    read = seen(made("look"), debian=readmes.debian(readme))
+    line = "its README has ffmpeg, tesseract-ocr installed, which its image has not: `apt: [ffmpeg, tesseract-ocr]` gives it that"
+
+    assert list(notes._programs(Draft("it"), read)) == [line]
+    assert list(notes._programs(Draft("it", apt=("ffmpeg", "tesseract-ocr")), read)) == []

@@ -294,6 +294,15 @@ def test_where_the_last_of_a_major_version_is_too_new_too_the_very_version_is_tr
     assert list(mended.constraints) == ["other<3", "lib<=1.6.0"]
 
 
+def test_where_the_version_of_its_time_has_the_same_fault_the_major_version_before_is_tried(monkeypatch):
+    monkeypatch.setattr(eras, "_versions", lambda _: ({"lib": "2.3", "fast": "4.0"}, ["fast"]))
+    monkeypatch.setattr(eras, "_born", lambda _: eras.OLDEST)
+    monkeypatch.setattr(eras, "_newest", lambda name, _: {"lib": "2.3", "fast": "4.0"}[name])
+
+    dead = seen(words=["ModuleNotFoundError: No module named 'lib.server.fast'"], started=0.0)
+    assert [*eras.mended(Draft("it", {"pypi": "it==1.0"}), dead, set()).constraints] == ["lib<2"]
+
+
 def test_of_all_that_it_uses_what_has_a_new_major_version_is_tried_first_and_then_all_as_of_its_release(monkeypatch):
     monkeypatch.setattr(eras, "_versions", lambda _: ({"a": "1.9", "lib": "2.0", "z": "3.1"}, ["a", "lib", "z"]))
     monkeypatch.setattr(eras, "_born", lambda _: eras.OLDEST)

@@ -422,6 +422,8 @@ def test_who_insists_on_a_port_is_given_a_host_beside_it():
 def test_what_answered_and_is_no_proof_is_not_said_to_be_uncalled():
     assert "it was not called" not in prove._why_unproved([], "", None, seen(made("add_note")))
     assert prove._why_unproved([], "", None, seen(tools=[tool("add_note")])) == "it was not called"
+    refused = seen(made("look", "Output validation error: None is not of type 'object'"))
+    assert prove._why_unproved([], "", None, refused).startswith("what it answers is not what it says of its answers: broken as published")
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,8 @@ def _python(package: str, text: str) -> Iterator[dict[str, str]]:
     blamed = [found[1] for blame in BLAMES for found in blame.finditer(text)] + FRAME.findall(text)[::-1]
     for name in dict.fromkeys(map(_normal, blamed)):
         if name != own and name in now:
-            yield from _constraints(name, born, now)
+            major, older = now[name].partition(".")[0], [*_constraints(name, born, now)]
+            yield from older or [{f"{name}<{major}": f"it dies with {name} {now[name]}"}] * (major not in ("0", "1"))
     # Where the fault shows in the package's own lines it is of something that they use: of a new major version before all, else of what is
     # newer than the package, all of that at once.
     every = [[*_constraints(name, born, now)] for name in direct]

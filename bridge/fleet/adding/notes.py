@@ -244,6 +244,9 @@ def _programs(draft: Draft, closed: Seen) -> Iterator[str]:
             else "the Debian package that has that belongs into `apt`"
         )
         yield f"it starts {named(programs)}, which its image has not: {way}"
+    told = {*draft.apt, *dependencies.debian_packages(programs)}
+    if further := [one for one in dependencies.installed_by_readme(closed) if one not in told]:
+        yield f"its README has {named(further)} installed, which its image has not: `apt: [{', '.join(further)}]` gives it that"
 
 
 def _login(draft: Draft, seen: Seen) -> Iterator[str]:

@@ -37,6 +37,8 @@ from bridge.fleet.lock import CannotLock, tell
 from bridge.fleet.parts import listed
 from bridge.fleet.project import Project
 
+OF_ITS_OWN_SCHEMA = "Output validation error"  # as MCP's SDK for Python refuses what a tool gives back
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -207,6 +209,8 @@ def _why_unproved(lacking: list[str], host: str, opened: Seen | None, best: Seen
         return f"{host} cannot be reached from here"
     failed = [call for call in (opened or best).report["calls"] if call["complaint"]]
     failure = next((call["complaint"] for call in failed if not findings.complains_of_a_guess(call)), "")
+    if failure.startswith(OF_ITS_OWN_SCHEMA):
+        return f"what it answers is not what it says of its answers: broken as published ({comment(failure, 120)})"
     if failed and not failure:
         return "their arguments were guesses: they want what is yours"
     return comment(re.sub(r":\s*\n\s*", ": ", failure, count=1).partition("\n")[0]) or (

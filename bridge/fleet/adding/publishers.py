@@ -262,7 +262,7 @@ def _may_be_set(one: Variable, seen: Seen, firsts: Collection[str], all_names: C
         return (
             (is_of_it or one["first"])
             and bool(BESIDE_A_KEY.search(f"_{name}"))
-            and (one["shown"] or not OF_AN_API_HOST.match(one["default"]))
+            and ((one["shown"] and one["value"] != one["default"]) or not OF_AN_API_HOST.match(one["default"]))
         )
     if is_beside or (one["first"] and one["value"] and _is_for_operators(one["value"])):
         return True

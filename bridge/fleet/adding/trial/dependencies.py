@@ -157,6 +157,12 @@ DEBIAN = {
 }
 
 
+def installed_by_readme(seen: Seen) -> list[str]:
+    """The packages of Debian with programs that its README has installed, but for what any desk has."""
+    common = {"nodejs", *filter(None, map(DEBIAN.get, AT_HAND))}
+    return [one for one in seen.report["debian"] if one in {*DEBIAN.values()} - common]
+
+
 def native_addon(seen: Seen) -> str:
     """The package of npm that would have to be compiled, which is not done unasked: that runs its code."""
     text = "\n".join([*seen.report["words"], *(call["complaint"] for call in seen.report["calls"])])

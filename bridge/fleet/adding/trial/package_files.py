@@ -61,6 +61,7 @@ class Variables(TypedDict):
     published: list[Variable]  # what its publisher says of its variables
     misspelt: list[str]  # the variables that its README has everybody set, and its code reads by another name at most
     installs: list[str]  # the packages of npm that its README has installed besides
+    debian: list[str]  # those of Debian
     withs: list[str]  # and those of PyPI that it has beside it (`uvx --with`)
     program: str  # which of several of its programs is the server, as its README has it
     login: str  # the command by which a person logs in, as its README has it
@@ -105,6 +106,7 @@ def variables(package: str, root: Path | None = None) -> Variables:
         published=_with_defaults(said, code),
         misspelt=misspelt,
         installs=[one for one in readmes.installs(readme) if one != package],
+        debian=readmes.debian(readme),
         withs=[one for one in readmes.withs(readme) if not _is_installed(root, one)],
         program=readmes.program(readme, programs),
         login=readmes.login(readme, [package, *programs]),

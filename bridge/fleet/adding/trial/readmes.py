@@ -9,6 +9,7 @@ from bridge.fleet.adding.trial.published import BY_HAND, SURELY_BY_HAND
 
 ARGUMENTS = re.compile(r"""args["']?\s*[:=]\s*\[([^\[\]]*)\]""")  # of a client's configuration
 INSTALLS = re.compile(r"\b(?:npm (?:i|install|add)|pnpm add) (?:-g|--global) (@?[a-z0-9][\w./-]*(?:@[\w.-]+)?)")
+OF_DEBIAN = re.compile(r"\bapt(?:-get)? install (?:-y |--yes )?((?:[a-z0-9][a-z0-9.+-]+ ?)+)")
 WITH = re.compile(r"--with(?:(?:\s+|=)['\"]?|['\"],\s*['\"])([A-Za-z0-9][\w.\[\]-]*)")  # of uvx
 MOST_INSTALLED = 3
 A_WORD = re.compile(r"[\w@./:=<>,+-]+")
@@ -77,6 +78,12 @@ def installs(readme: str) -> list[str]:
     """The packages of npm that its README has installed for all programs, as those that it starts are."""
     found = INSTALLS.findall(readme[:LONGEST])
     return list(dict.fromkeys(re.sub(r"(?<=.)@[^/]*$", "", one) for one in found))[:MOST_INSTALLED]
+
+
+def debian(readme: str) -> list[str]:
+    """The packages of Debian that its README has installed."""
+    found = OF_DEBIAN.findall(readme[:LONGEST])
+    return list(dict.fromkeys(one for words in found for one in words.split()))
 
 
 def withs(readme: str) -> list[str]:
