@@ -36,6 +36,7 @@ def test_a_tool_that_tells_the_environment_is_no_proof():
         ({"n": {"type": "integer", "default": 3}}, {"n": 3}, True),
         ({"n": {"type": "integer", "minimum": 2}}, {"n": 2}, False),
         ({"url": {"type": "string"}}, {"url": "https://example.com/"}, False),
+        ({"issue_id_or_url": {"type": "string"}}, {"issue_id_or_url": "1"}, False),
         (
             {"path": {"type": "string", "description": "Path to PDF file (absolute, relative, or URL)"}},
             {"path": "https://example.com/"},

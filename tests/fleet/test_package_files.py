@@ -42,6 +42,9 @@ def test_the_variables_that_code_asks_for_are_found(code, names):
         ("it.js", 'P(e.key,A("SITE_API_KEY"),"")', "Nothing.", []),
         ("it.js", 'throw Error("no SITE_API_KEY")', "SITE_API_KEY, one day", []),
         ("it.py", "class Settings(BaseSettings):\n    SITE_TOKEN: SecretStr\n", "Set SITE_TOKEN.", ["SITE_TOKEN"]),
+        ("it.py", 'os.getenv(f"SITE_{host}_{what}")', "Set SITE_ONE_USER, or KIND_ONE.", ["SITE_ONE_USER"]),
+        ("it.js", "process.env[`SITE_${host}`]", "Set SITE_ONE_USER.", ["SITE_ONE_USER"]),
+        ("it.py", 'print(f"SITE_{host}")', "Set SITE_ONE_USER.", []),
     ],
 )
 def test_what_its_readme_names_is_a_variable_where_its_code_uses_it(tmp_path, monkeypatch, file, code, readme, reads):

@@ -250,6 +250,7 @@ def _text(name: str, schema: dict[str, Any]) -> str:
     if re.search(r"\bSQL\b", f"{schema.get('description', '')} {schema.get('title', '')}"):
         return "SELECT 1"
     for pattern, text in (
+        ("(^|_)id_or_", "1"),
         ("ur[il]|link|website", SOME_ADDRESS),
         ("e-?mail", "somebody@example.com"),
         ("date-time|timestamp", "2026-01-02T03:04:05Z"),

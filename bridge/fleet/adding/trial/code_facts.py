@@ -105,7 +105,10 @@ AN_ERROR = re.compile(
     r"_(ERROR|EXCEPTION|FOUND|FAILED|FAILURE|INVALID|MISMATCH|DENIED|REFUSED|EXPIRED|UNREACHABLE|MISSING|REQUIRED)$"
 )  # its code
 # What stands before the variables of one program, where it reads all that begin so.
-PREFIX = re.compile(r"""["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)["'`]|[pP]refix\w*["']?\s*[=:(,]\s*["'`]([A-Z][A-Z0-9_]*)["'`]""")
+PREFIX = re.compile(
+    r"""["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)["'`]|[pP]refix\w*["']?\s*[=:(,]\s*["'`]([A-Z][A-Z0-9_]*)["'`]"""
+    r"""|env(?:iron)?(?:\.get)?\s?[(\[]\s?(?:f["']|`)([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_)\$?\{"""
+)
 # What is one if the README names it, too: what some function is called with (minified code has no `getenv`), a field of Python's settings.
 PERHAPS_READ = re.compile(
     r"""[\w$]\(\s*["'`]([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)["'`]\s*[,)]|^[ \t]+([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[ \t]*:[ \t]*(?:str|SecretStr|Optional|Any\w*Url|HttpUrl)\b""",
