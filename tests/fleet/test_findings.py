@@ -550,7 +550,9 @@ def test_who_only_asks_what_is_newer_before_each_call_needs_no_network_for_that(
         reached=[(10.5, "pypi.site.example"), (20.5, "pypi.site.example")],
     )
     asks = seen(made("check_for_updates"), made("run", began=20.0), reached=[(10.5, "pypi.site.example")])
-    pip = seen(made("install_package", "Max retries exceeded: pypi.site.example"), made("run", began=20.0), reached=[(10.5, "pypi.site.example")])
+    pip = seen(
+        made("install_package", "Max retries exceeded: pypi.site.example"), made("run", began=20.0), reached=[(10.5, "pypi.site.example")]
+    )
 
     assert findings.reached(newer) == [] and not findings.egress(newer, False).why.startswith("its tool")
     assert not findings.egress(pip, False).allowed and not findings.egress(asks, False).allowed
