@@ -20,7 +20,7 @@ from typing import Any
 from bridge.fleet.engines import contained, docker, packages
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.lock import NoWheel, compiled, digest, has_no_wheel, npm, npm_says, unreached
-from bridge.fleet.parts import ARCHITECTURES, architecture
+from bridge.fleet.parts import ARCHITECTURES, architecture, normalized
 from bridge.printable import printable
 from bridge.settings import UsageError
 
@@ -105,12 +105,19 @@ def newest_together(wanted: Sequence[str], build: bool = False, python: str = PY
     names = [found for one in wanted if (found := REQUIREMENT.fullmatch(one) and re.match(r"[\w.-]+(?:\[[^\]]*\])?", one))]
     if len(wanted) == len(names) > 1:
         with suppress(Failed):
-            said = compiled([*wanted], ["--universal", "--python-version", PYTHON, "--no-header", "--no-annotate"], build)
+            said = compiled([*wanted], ["--universal", "--python-version", python, "--no-header", "--no-annotate"], build)
             versions = {name: version for name, _, version in (line.partition(" ")[0].partition("==") for line in said.splitlines())}
-            newest = [versions.get(re.sub(r"[-_.]+", "-", name[0].partition("[")[0]).lower(), "") for name in names]
+            newest = [versions.get(normalized(name[0]), "") for name in names]
             if all(newest):
                 return [f"{name[0]}=={version}" for name, version in zip(names, newest, strict=True)]
     return [newest_of_pypi(one, build, python) for one in wanted]
+
+
+def with_extra(package: str, extra: str) -> str:
+    """`it==1.0` as `it[extra]==1.0`, beside the extras that it has."""
+    name, _, version = package.partition("==")
+    bare, _, others = name.removesuffix("]").partition("[")
+    return f"{bare}[{','.join(filter(None, (others, extra)))}]=={version}"
 
 
 def _refuse_withdrawn(package: str) -> None:

@@ -46,6 +46,11 @@ def _words(value: Any) -> Any:
     return shlex.split(value) if isinstance(value, str) else value
 
 
+def normalized(package: str) -> str:
+    """A name of PyPI as all its spellings are compared (PEP 503), without extras."""
+    return re.sub(r"[-_.]+", "-", package.partition("[")[0]).lower()
+
+
 def listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 

@@ -468,6 +468,19 @@ def test_packages_that_are_asked_for_together_get_versions_that_go_together(monk
     assert origins.newest_together(together) == ["It.Is_it[cli]==1.4", "other==1.9"]
 
 
+def test_packages_go_together_on_the_python_that_they_are_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(origins, "compiled", lambda _, options, *__: asked.append(options) or "it==1.4\nother==1.9\n")
+
+    assert origins.newest_together(["it", "other"], python="3.14") == ["it==1.4", "other==1.9"]
+    assert asked[0][asked[0].index("--python-version") + 1] == "3.14"
+
+
+@pytest.mark.parametrize("package, better", [("it==1.0", "it[x]==1.0"), ("it[a]==1.0", "it[a,x]==1.0"), ("it[a,b]==1.0", "it[a,b,x]==1.0")])
+def test_an_extra_stands_beside_those_that_are_there(package, better):
+    assert origins.with_extra(package, "x") == better
+
+
 def test_where_nothing_goes_together_each_has_its_newest_and_the_lock_says_why(monkeypatch):
     def compiled(wanted, *_):
         if len(wanted) > 1:

@@ -300,7 +300,7 @@ def test_a_tool_of_pythons_that_a_server_runs_is_beside_it_and_stays_if_it_is_mi
         yield Table(seen(made("list_packages"), tool) if helps and len(stanza.pypi) == 2 else absent)
 
     monkeypatch.setattr(prove, "bench", bench)
-    monkeypatch.setattr(origins, "newest_together", lambda names: [names[0], f"{names[1]}==26.1", *names[2:]])
+    monkeypatch.setattr(origins, "newest_together", lambda names, *_: [names[0], f"{names[1]}==26.1", *names[2:]])
 
     proof = prove.proved(None, Draft("it", {"pypi": "it==1.0"}, command=("it",)), {}, CONTAINED, add._checked, lambda draft: draft)
 

@@ -16,7 +16,7 @@ from bridge.fleet.adding.draft import Draft
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.lock import compiled, npm
-from bridge.fleet.parts import listed
+from bridge.fleet.parts import listed, normalized
 
 BLAMES = (
     re.compile(r"cannot import name '[^']*' from '(\w+)"),
@@ -62,9 +62,9 @@ def mended(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:
 def _python(package: str, text: str) -> Iterator[dict[str, str]]:
     now, direct = _versions(package)
     born = _born(package)
-    own = _normal(re.split(r"[\[=]", package)[0])
+    own = normalized(package.partition("==")[0])
     blamed = [found[1] for blame in BLAMES for found in blame.finditer(text)] + FRAME.findall(text)[::-1]
-    for name in dict.fromkeys(map(_normal, blamed)):
+    for name in dict.fromkeys(map(normalized, blamed)):
         if name != own and name in now:
             major, older = now[name].partition(".")[0], [*_constraints(name, born, now)]
             yield from older or [{f"{name}<{major}": f"it dies with {name} {now[name]}"}] * (major not in ("0", "1"))
@@ -158,12 +158,8 @@ def _versions(package: str) -> tuple[dict[str, str], list[str]]:
     """What it gets now, and what it asks for itself."""
     said = compiled([package], ["--python-version", "3.13", "--no-header", "--annotation-style", "line"])
     found = [
-        (_normal(one[1]), one[2], map(_normal, one[3].split(", ")))
+        (normalized(one[1]), one[2], map(normalized, one[3].split(", ")))
         for one in re.finditer(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==([^\s;]+)[^#\n]*#? ?(?:via )?(.*)$", said, re.MULTILINE)
     ]
-    own = _normal(re.split(r"[\[=]", package)[0])
+    own = normalized(package.partition("==")[0])
     return {name: version for name, version, _ in found}, [name for name, _, via in found if own in via]
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,6 +1,5 @@
 """What an image is given besides its package, where a trial misses it: packages of Debian, of npm and of PyPI, a link, what must be compiled."""
 
-import re
 from contextlib import suppress
 from dataclasses import replace
 
@@ -10,7 +9,7 @@ from bridge.fleet.adding.mends import targets, with_driver, with_links, without_
 from bridge.fleet.adding.trial import dependencies, findings, needs
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.lock import tell
-from bridge.fleet.parts import BROWSERS, listed
+from bridge.fleet.parts import BROWSERS, listed, normalized
 from bridge.settings import UsageError
 
 
@@ -42,7 +41,7 @@ def with_its_package(draft: Draft, seen: Seen, tried: set[str]) -> Draft | None:
         tried.update(new)
         with suppress(UsageError):
             every = [*listed(draft.source["pypi"]), *new]
-            found = origins.newest_together([*every, *draft.constraints])[: len(every)]
+            found = origins.newest_together([*every, *draft.constraints], draft.build, draft.python or origins.PYTHON)[: len(every)]
             tell(f"{draft.name}: it runs {', '.join(new)}, which its environment has not; trying that")
             return replace(draft, source={"pypi": found})
     absent = set(dependencies.programs(seen)) if "npm" in draft.source else set()
@@ -62,14 +61,11 @@ def _with_an_extra(draft: Draft, module: str) -> Draft | None:
     package, *others = listed(draft.source["pypi"])
     with suppress(UsageError):
         about = origins.look_at_pypi(package, draft.build, draft.python or origins.PYTHON)
-        fit = [name for name, brings in about.extras.items() if module in {re.sub(r"[-.]", "_", one.lower()) for one in brings}]
+        fit = [name for name, brings in about.extras.items() if normalized(module) in map(normalized, brings)]
         if fit:
             extra = min(fit, key=lambda name: len(about.extras[name]))
             tell(f"{draft.name}: it imports {module}, which its extra {extra} brings; trying with that")
-            name, _, version = package.partition("==")
-            return replace(
-                draft, source={"pypi": [f"{f'{name[:-1]},{extra}]' if '[' in name else f'{name}[{extra}]'}=={version}", *others]}
-            )
+            return replace(draft, source={"pypi": [origins.with_extra(package, extra), *others]})
     return None
 
 

@@ -15,7 +15,7 @@ from bridge.fleet.adding.trial import dependencies, findings, needs, stand_ins, 
 from bridge.fleet.adding.trial.calls import NO_NETWORK, with_underscores
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.published import SURELY_BY_HAND
-from bridge.fleet.parts import REFERENCE, listed
+from bridge.fleet.parts import REFERENCE, listed, normalized
 from bridge.protocol.tool_checks import LONG, oddities, together
 
 SHORT = 8  # names in one line
@@ -69,7 +69,7 @@ def of_one_that_did_not_start(draft: Draft, best: Seen, lacking: list[str], want
             *_programs(draft, best),
             *_login(draft, best),
             *filter(None, map(draft.why.get, ("program", "driver", "instead", "profile", "here"))),
-            *([_egress(draft)] if draft.egress else []),
+            *([egress(draft)] if draft.egress else []),
         ]
     ]
 
@@ -148,8 +148,8 @@ def _asked(draft: Draft, best: Seen, lacking: list[str]) -> str:
 
 def _waits(best: Seen, lacking: list[str]) -> bool:
     """Whether it only wants to reach what the operator will name."""
-    is_silent, words = best.report["why_not"].startswith("no answer within"), needs.last_words(best)
-    is_about_it = is_silent or findings.PLACEHOLDER in words or NO_NETWORK.search(words)
+    words = needs.last_words(best)
+    is_about_it = best.is_silent or findings.PLACEHOLDER in words or NO_NETWORK.search(words)
     return bool(lacking and findings.uses_placeholder(best) and is_about_it)
 
 
@@ -160,14 +160,15 @@ def _with_its_file(words: str) -> str:
     return f"{words} (volumes: [/a/file/of/yours:/tmp/{found[1]}:ro] gives it that)" if found else words
 
 
-def _egress(draft: Draft) -> str:
+def egress(draft: Draft) -> str:
+    """What was decided of that, and why."""
     why = draft.why["egress"]
     way_out = f": {RUNS_THERE}" if why.endswith("in a container is itself") else ""  # and nothing of its says another place
     return f"egress: {str(bool(draft.egress)).lower()}: {why}{way_out}"
 
 
 def _decisions(draft: Draft) -> Iterator[str]:
-    yield _egress(draft)
+    yield egress(draft)
     path = draft.why.get("paths")  # which it was seen to look at
     if draft.why.get("volumes"):
         is_of_files = (
@@ -193,8 +194,8 @@ def _decisions(draft: Draft) -> Iterator[str]:
 
 def _beside_it(draft: Draft, seen: Seen) -> Iterator[str]:
     packages = listed(draft.source.get("pypi", []))
-    there = [re.split(r"[\[=<>~! ]", one)[0].lower() for one in [*packages, *draft.constraints]]
-    if packages and (others := [one for one in seen.report["withs"] if one.partition("[")[0].lower() not in there]):
+    there = [normalized(re.split("[=<>~! ]", one)[0]) for one in [*packages, *draft.constraints]]
+    if packages and (others := [one for one in seen.report["withs"] if normalized(one) not in there]):
         yield f"its README has {named(others, 6)} beside it, each where that is used: `pypi: [{', '.join(packages)}, NAME]` brings it"
 
 

@@ -80,7 +80,7 @@ def proved(project: Project, draft: Draft, values: dict[str, str], where: str, c
                 continue
             if bare is None:
                 known = _by_its_files(draft, check, asked)
-                egress = [f"egress: true: {known.why['egress']}"] if "egress" in known.why else []
+                egress = [notes.egress(known)] if "egress" in known.why else []
                 return Proof(known, notes=[*egress, f"not tried: {why}"])
             draft, bare = replace(bare, why=bare.why | {"build" if draft.build else "apt": str(why)}), None
             continue

@@ -71,7 +71,7 @@ class Pypi:
             about = origins.look_at_pypi(packages[0], draft.build, python)
         notes += about.notes
         if about.extra and "[" not in packages[0]:
-            packages[0] = packages[0].replace("==", f"[{about.extra}]==")
+            packages[0] = origins.with_extra(packages[0], about.extra)
         draft = replace(draft, source={"pypi": packages[0] if len(packages) == 1 else packages})
         return _with_program(draft, re.split(r"==|\[", packages[0])[0], about)
 

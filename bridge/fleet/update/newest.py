@@ -6,6 +6,7 @@ from datetime import datetime
 from bridge.fleet import digests, releases
 from bridge.fleet.engines.programs import Failed
 from bridge.fleet.lock import as_of_options, compiled, python_packages
+from bridge.fleet.parts import normalized
 from bridge.fleet.stanza import Stanza
 from bridge.fleet.update import Stays
 from bridge.fleet.update.cool_down import CoolDown
@@ -60,15 +61,10 @@ def _of_pypi(stanza: Stanza, pins: list[str], cool_down: CoolDown) -> Pins:
     except Failed as error:
         raise Stays(why_not_asked(error, cool_down)) from None
     versions = dict(re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==(\S+)", said, re.MULTILINE))
-    chosen = {pin: versions.get(_canonical(name), "") for pin, name in zip(pins, names, strict=True)}
+    chosen = {pin: versions.get(normalized(name), "") for pin, name in zip(pins, names, strict=True)}
     return {
         pin: f"{pin.partition('==')[0]}=={new}" if releases.is_newer(new, pin.partition("==")[2]) else pin for pin, new in chosen.items()
     }
-
-
-def _canonical(name: str) -> str:
-    """PEP 503."""
-    return re.sub(r"[-_.]+", "-", name.partition("[")[0]).lower()
 
 
 def why_not_asked(error: Failed, cool_down: CoolDown) -> str:

@@ -29,7 +29,7 @@ from bridge.fleet.adding.elsewhere import Entry
 from bridge.fleet.adding.launchers import OF_A_PACKAGE, launched
 from bridge.fleet.adding.registry.document import ODD, Refused, Said, line, with_inputs
 from bridge.fleet.adding.wrapped import NotUnderstood, options_of, program_of
-from bridge.fleet.parts import architecture
+from bridge.fleet.parts import architecture, normalized
 from bridge.printable import printable
 from bridge.settings import UsageError
 
@@ -302,7 +302,7 @@ def _wanted(bundle: Bundle, project: Said) -> list[str]:
     for text in texts:
         if not (found := re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)(\[[\w,. -]*\])?\s*([^;#]*)", text)):
             continue
-        package, version = f"{found[1]}{(found[2] or '').replace(' ', '')}", locked.get(re.sub(r"[-_.]+", "-", found[1].lower()))
+        package, version = f"{found[1]}{(found[2] or '').replace(' ', '')}", locked.get(normalized(found[1]))
         if "@" in found[3] or "/" in found[3]:
             raise Refused(f"it needs {line(text)!r}, which does not come from an index")
         wanted.append(f"{package}=={version}" if version else origins.newest_of_pypi(f"{package}{found[3].strip()}".replace(" ", "")))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import bridge
-from bridge.fleet.adding.trial.witness import CALL, SLOWEST, START, WHOLE, Report, Wish
+from bridge.fleet.adding.trial.witness import CALL, NO_ANSWER, SLOWEST, START, WHOLE, Report, Wish
 from bridge.fleet.engines import docker
 from bridge.fleet.engines.programs import Failed, run
 from bridge.fleet.model import Fleet
@@ -48,6 +48,11 @@ class Seen:
 
     report: Report
     reached: list[Reach] = field(default_factory=list)
+
+    @property
+    def is_silent(self) -> bool:
+        """It lived, and did not answer."""
+        return self.report["why_not"].startswith(NO_ANSWER)
 
 
 def context(project: Project) -> Path | None:

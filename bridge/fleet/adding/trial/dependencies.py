@@ -148,7 +148,7 @@ php-cli=php poppler-utils=pdfimages,pdfinfo,pdftoppm,pdftotext,poppler postgresq
 qemu-utils=qemu-img r-base-core=rscript redis-tools=redis-cli ripgrep=rg,ripgrep rsync smartmontools=smartctl
 snmp=snmpget,snmpwalk sqlite3 stockfish subversion=svn swi-prolog=swipl tcpdump tesseract-ocr=tesseract texlive-latex-base=pdflatex traceroute
 tshark universal-ctags=ctags unzip webp=cwebp wget whois
-espeak-ng gdb gnuplot-nox=gnuplot inkscape masscan mediainfo octave rclone sox stockfish tcpdump tshark
+espeak-ng gdb gnuplot-nox=gnuplot inkscape masscan mediainfo octave rclone sox
 """
 DEBIAN = {
     program: package

@@ -27,7 +27,7 @@ from bridge.fleet.adding.trial.calls import (
 from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.dependencies import programs, wants_a_browser, wants_an_engine
 from bridge.fleet.adding.trial.needs import ONLY_LIVES, wants_login, wants_somebody
-from bridge.fleet.adding.trial.witness import CWD, ENDED, HOME, Made, Report
+from bridge.fleet.adding.trial.witness import CWD, ENDED, HOME, NO_ANSWER, Made, Report
 from bridge.fleet.egress import PORTS, allowed
 
 PLACEHOLDER = "placeholder.invalid"
@@ -268,7 +268,7 @@ def names(seen: Iterable[Seen]) -> list[str]:
 def _died_of_the_network(seen: Seen, hosts: Collection[str]) -> bool:
     """Whether its end speaks of it, or it waited: what it tried on its way to another end was not the reason."""
     said = " ".join([seen.report["why_not"], *seen.report["words"]])
-    return bool(NO_NETWORK.search(said)) or "no answer within" in said or any(host in said for host in hosts)
+    return bool(NO_NETWORK.search(said)) or NO_ANSWER in said or any(host in said for host in hosts)
 
 
 def _host(what: str, telemetry: bool = False) -> str:

@@ -13,7 +13,7 @@ from bridge.fleet.adding.trial.container import Seen
 from bridge.fleet.adding.trial.dependencies import DEBIAN, PATH_OF_A_PROGRAM
 from bridge.fleet.adding.trial.published import BY_HAND
 from bridge.fleet.adding.trial.readmes import OF_A_DESK
-from bridge.fleet.adding.trial.witness import ENDED, LISTENING, NO_ANSWER, Made
+from bridge.fleet.adding.trial.witness import ENDED, LISTENING, Made
 from bridge.fleet.engines import reason
 from bridge.fleet.parts import OF_A_BROWSER
 
@@ -177,7 +177,7 @@ def settings(seen: Seen) -> dict[str, str]:
 def listens(seen: Seen) -> bool:
     """Whether it waits for clients elsewhere than at its input: it lives, says an address or a port, and answers nothing."""
     words = "\n".join([*seen.report["words"], *seen.report["help"]])
-    return not seen.report["started"] and seen.report["why_not"].startswith("no answer within") and bool(LISTENING.search(words))
+    return not seen.report["started"] and seen.is_silent and bool(LISTENING.search(words))
 
 
 def port(seen: Seen) -> str:
@@ -246,8 +246,7 @@ def last_words(seen: Seen) -> str:
     lines = [line for whole, line in inner if line and whole not in helps and not (NO_REASON.match(line) or A_COUNT.search(line))]
     for says in (MISTAKE, reason.BAD, DENIAL):
         if telling := [line for line in lines if says.search(line)]:
-            is_alive = seen.report["why_not"].startswith(NO_ANSWER)
-            return (f"{seen.report['why_not']}; its last words: {telling[-1]}" if is_alive else telling[-1])[:300]
+            return (f"{seen.report['why_not']}; its last words: {telling[-1]}" if seen.is_silent else telling[-1])[:300]
     if words and helps and not lines:
         if crashes := [line for line in words if reason.NAMED.search(line)]:  # it crashed beside its help, too
             return crashes[-1][:300]

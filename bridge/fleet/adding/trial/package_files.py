@@ -14,6 +14,7 @@ from bridge.fleet.adding.draft import is_blank, is_secret
 from bridge.fleet.adding.trial import client_examples, published, readmes
 from bridge.fleet.adding.trial.code_facts import AN_ERROR, NAMED, Code, long_options
 from bridge.fleet.adding.trial.published import Variable
+from bridge.fleet.parts import normalized
 
 PACKAGE_JSON = re.compile(r"package\.json$")
 FILES = 2000  # of a package, that are looked into
@@ -307,7 +308,7 @@ def _installer(own: list[Path]) -> str:
 
 def _is_installed(root: Path, package: str) -> bool:
     """Whether that package of PyPI is there, whoever brought it."""
-    return any(root.glob(f"lib/python*/site-packages/{re.sub(r'[-_.]+', '_', package.partition('[')[0]).lower()}-*.dist-info"))
+    return any(root.glob(f"lib/python*/site-packages/{normalized(package).replace('-', '_')}-*.dist-info"))
 
 
 def _programs(package: str, root: Path) -> list[str]:
@@ -324,5 +325,4 @@ def _programs(package: str, root: Path) -> list[str]:
 def _distribution(package: str, root: Path) -> Distribution | None:
     """What Python knows of it."""
     places = [str(place) for place in (root / "lib").glob("python*/site-packages")]
-    name = re.sub("[-_.]+", "-", package).lower()
-    return next((one for one in distributions(path=places) if re.sub("[-_.]+", "-", one.name).lower() == name), None)
+    return next((one for one in distributions(path=places) if normalized(one.name) == normalized(package)), None)

@@ -38,12 +38,12 @@ AND_MORE = re.compile(
 HEADING = re.compile(
     r"^\s*(?:#{1,6}\s+(?P<a>.+)|\*\*(?P<b>[^*]+)\*\*:?\s*$|(?P<c>[A-Z][\w /,()-]{3,60}):\s*$|//\s*(?P<d>.+)|#\s*(?P<e>.+))"
 )
-# In prose, of settings that one may leave alone; of keys and addresses that says less.
 # What stands in an example for the name of any variable.
 A_STAND_IN = re.compile(
     r"(?:(?:MY|YOUR|SOME|ANY|OTHER|ANOTHER)_)?(?:ENV(?:IRONMENT)?_)?VAR(?:IABLE)?(?:_(?:NAME|[A-Z]|\d+))?"
     r"|(?:MY|YOUR|SOME|EXAMPLE)_(?:\w+_)?(?:ENV|KEY|NAME|SECRET|TOKEN|VALUE)|FOO|BAR|KEY\d?|NAME|VALUE"
 )
+# In prose, of settings that one may leave alone; of keys and addresses that says less.
 MAY_BE_SET = re.compile(
     r"\byou (?:can|may) (?:also |optionally )?(?:specify|set|provide)\b|\bif (?:both|neither|all|it|they|none)\b[^.]{0,20}\b(?:empty|unset|not set|omitted)\b"
     r"|\bif (?:both |either |only )?`?[A-Z][A-Z0-9]*_[A-Z0-9_]+`?(?: (?:and|or) `?[A-Z0-9_]+`?)? (?:is|are) (?:set|empty|specified|provided|given|unset|not \w+)\b",

@@ -138,8 +138,7 @@ def flag(seen: Seen) -> str:
     """The option by which a program becomes a server, as its help says: one that only prints that help, or does something else unless the
     option speaks of MCP; or as the code of one says that says nothing; empty if there is none."""
     lines = [line for line in helps(seen) if is_only_help(seen) or "mcp" in line.lower()]
-    is_silent = seen.report["why_not"].startswith("no answer within")  # as it waits for something else than messages
-    return next((found[1] for line in lines if (found := SERVER_FLAG.match(line))), seen.report["flag"] if is_silent else "")
+    return next((found[1] for line in lines if (found := SERVER_FLAG.match(line))), seen.report["flag"] if seen.is_silent else "")
 
 
 def schemes(seen: Seen) -> dict[str, str]:
